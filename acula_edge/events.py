@@ -1,0 +1,166 @@
+"""What a session says: frozen events with one versioned JSON form (`schemas/event.schema.json`).
+
+Times are seconds of audio since the start of the session, lost samples included: the sample index
+divided by the rate, never the wall clock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+SCHEMA = 1
+NOTICE = "Research use only. Findings are sounds, not diagnoses; not a medical device."
+
+
+class QualityState(StrEnum):
+    """Verdict of the quality gate: `REFUSE` means the sound must not be interpreted."""
+
+    OK = "ok"
+    WARN = "warn"
+    REFUSE = "refuse"
+
+
+class Reason(StrEnum):
+    """Why sound is poor or an exam abstains. The codes are part of the JSON contract."""
+
+    NO_CONTACT = "no_contact"
+    STUCK = "stuck"
+    CLIPPED = "clipped"
+    FRICTION = "friction"
+    SPEECH = "speech"
+    AMBIENT = "ambient"
+    HUM = "hum"
+    NO_HEARTBEAT = "no_heartbeat"
+    PROCESSED_INPUT = "processed_input"
+    WRONG_RATE = "wrong_rate"
+    INVALID_SAMPLES = "invalid_samples"
+    GAP = "gap"
+    CLOCK_DRIFT = "clock_drift"
+    TOO_SHORT = "too_short"
+
+
+class Decision(StrEnum):
+    """What an exam says of one finding."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNSURE = "unsure"
+
+
+class FaultKind(StrEnum):
+    """What went wrong with the input, not with the sound."""
+
+    GAP = "gap"
+    OVERFLOW = "overflow"
+    DEVICE_LOST = "device_lost"
+    DEVICE_BACK = "device_back"
+    INVALID_SAMPLES = "invalid_samples"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The gate's state changed; emitted on every change."""
+
+    at: float
+    state: QualityState
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class Window:
+    """One hop of sound: smoothed probability per finding, and the findings that are on."""
+
+    start: float
+    end: float
+    scores: Mapping[str, float]
+    active: tuple[str, ...]
+    quality: QualityState
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A finding was entered (`on`) or left, after hysteresis and minimum durations."""
+
+    at: float
+    finding: str
+    on: bool
+    probability: float
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """Rates heard in the sound, per minute; None where they cannot be told."""
+
+    at: float
+    heart_rate: float | None
+    respiratory_rate: float | None
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Input was lost or invalid; `lost_seconds` of audio never arrived and were not invented."""
+
+    at: float
+    kind: FaultKind
+    lost_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class FindingResult:
+    """An exam's answer on one finding. `probability` is None where no usable sound was heard."""
+
+    probability: float | None
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The summary of a session."""
+
+    findings: Mapping[str, FindingResult]
+    abstained: bool
+    reasons: tuple[Reason, ...]
+    model: str
+    device: str
+    site: str
+    heard_seconds: float
+    evidence_seconds: float
+    refused_seconds: float
+    lost_seconds: float
+
+
+Event = Window | Detection | Quality | Vitals | Fault
+
+
+def to_json(event: Event | Exam, **extra: object) -> dict[str, Any]:
+    """The event as JSON-ready values: `schema`, `type`, its fields; an exam also carries the notice.
+
+    `extra` (such as `file=`) comes right after `type`.
+    """
+    head: dict[str, Any] = {"schema": SCHEMA, "type": type(event).__name__.lower(), **extra}
+    body = {
+        field.name: _plain(getattr(event, field.name)) for field in dataclasses.fields(event)
+    }
+    if isinstance(event, Exam):
+        body["notice"] = NOTICE
+    return head | body
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, float):
+        return round(value, 6)
+    return value

@@ -1,0 +1,1 @@
+"""Post-training of audio encoders against a medical language model: data sets, folds, training, probes."""

@@ -1,0 +1,1 @@
+"""From recordings to a model bundle: train or distil the student, quantise, calibrate, export, measure."""

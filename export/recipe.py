@@ -1,0 +1,196 @@
+"""A recipe: everything that decides a training run, read from one TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class RecipeError(Exception):
+    """The recipe file is missing, malformed, or names an option that does not exist."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One causal convolution of the trunk; `stride` halves the frame rate where it is 2."""
+
+    kernel: int
+    dilation: int = 1
+    stride: int = 1
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """Log-mel front end, part of the graph. Lengths in samples at the model rate."""
+
+    rate: int = 4000
+    frame: int = 256
+    frame_hop: int = 64
+    bands: int = 64
+    low_hz: float = 25.0
+    high_hz: float = 2000.0
+    short_frame: int = 0
+    short_bands: int = 8
+    floor_db: float = -70.0
+    level_seconds: float = 4.0
+    mean_seconds: float = 4.0
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """Causal 1-D student: front end, trunk width and blocks, findings it scores."""
+
+    findings: tuple[str, ...]
+    front_end: FrontEnd = field(default_factory=FrontEnd)
+    hop: int = 768
+    window: int = 61_440
+    width: int = 80
+    blocks: tuple[Block, ...] = ()
+    dropout: float = 0.1
+
+    @property
+    def frames_per_hop(self) -> int:
+        return self.hop // self.front_end.frame_hop
+
+    @property
+    def steps_per_hop(self) -> int:
+        """Trunk outputs per hop, after every stride."""
+        steps = self.frames_per_hop
+        for block in self.blocks:
+            steps //= block.stride
+        return steps
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How hop logits become the exam's logit: their mean, or a log-mean-exp of that sharpness."""
+
+    kind: str
+    sharpness: float = 1.0
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Device-robust augmentation; each probability is per clip."""
+
+    response: float = 0.8
+    response_db: float = 12.0
+    band_limit: float = 0.5
+    noise: float = 0.6
+    snr_db: tuple[float, float] = (5.0, 40.0)
+    hum: float = 0.1
+    clip: float = 0.1
+    speed: tuple[float, float] = (0.85, 1.1)
+    band_mask: float = 0.5
+
+
+@dataclass(frozen=True)
+class Training:
+    """Optimisation. One epoch is `steps` batches of `clips` crops from each corpus."""
+
+    corpora: tuple[str, ...]
+    seed: int = 0
+    epochs: int = 30
+    steps: int = 60
+    clips: int = 32
+    crop: int = 30_720
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    ema: float = 0.995
+    phase_weight: float = 0.3
+    event_weight: float = 0.5
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How validation patients fix the thresholds, and how events are smoothed (seconds)."""
+
+    specificity: float = 0.9
+    unsure_specificity: float = 0.8
+    smoothing_seconds: float = 1.5
+    minimum_on: float = 1.0
+    minimum_off: float = 1.0
+    minimum_evidence: float = 3.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One model bundle, from data to file."""
+
+    name: str
+    version: str
+    student: StudentConfig
+    training: Training
+    pooling: dict[str, Pooling]
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    decision: Decision = field(default_factory=Decision)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        RecipeError: no such file, bad TOML, an unknown key, or a value of another shape.
+    """
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecipeError(f"no recipe at {path}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is not TOML: {error}") from None
+    return recipe_from_table(table)
+
+
+def recipe_from_table(table: dict[str, Any]) -> Recipe:
+    """Build a recipe from parsed TOML; every key must be a field."""
+    table = dict(table)
+    student = dict(_section(table, "student"))
+    student["front_end"] = _build(FrontEnd, student.get("front_end", {}))
+    student["blocks"] = tuple(_build(Block, block) for block in student.get("blocks", ()))
+    pooling = {name: _build(Pooling, spec) for name, spec in _section(table, "pooling").items()}
+    sections = {
+        "student": _build(StudentConfig, student),
+        "training": _build(Training, _section(table, "training")),
+        "pooling": pooling,
+        "augmentation": _build(Augmentation, table.get("augmentation", {})),
+        "decision": _build(Decision, table.get("decision", {})),
+    }
+    recipe: Recipe = _build(Recipe, {**table, **sections})
+    _check(recipe)
+    return recipe
+
+
+def _section(table: dict[str, Any], name: str) -> dict[str, Any]:
+    value = table.get(name)
+    if not isinstance(value, dict):
+        raise RecipeError(f"the recipe has no [{name}] section")
+    return value
+
+
+def _build(kind: Any, values: dict[str, Any]) -> Any:
+    names = {item.name for item in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - names)
+    if unknown:
+        raise RecipeError(f"unknown key {unknown[0]!r} in {kind.__name__}; known: {sorted(names)}")
+    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    try:
+        return kind(**frozen)
+    except TypeError as error:
+        raise RecipeError(f"{kind.__name__}: {error}") from None
+
+
+def _check(recipe: Recipe) -> None:
+    student = recipe.student
+    missing = sorted(set(student.findings) - set(recipe.pooling))
+    if missing:
+        raise RecipeError(f"finding {missing[0]!r} has no [pooling] entry")
+    strides = 1
+    for block in student.blocks:
+        strides *= block.stride
+    if student.hop % (student.front_end.frame_hop * strides):
+        raise RecipeError("hop must be a multiple of frame_hop times every stride")
+    if student.window % student.hop or recipe.training.crop % student.hop:
+        raise RecipeError("window and crop must be multiples of hop")

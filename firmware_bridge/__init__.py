@@ -1,0 +1,1 @@
+"""The same model as C for microcontrollers, and the link that brings their sound to the host."""
