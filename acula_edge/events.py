@@ -72,7 +72,10 @@ class Quality:
 
 @dataclass(frozen=True)
 class Window:
-    """One hop of sound: smoothed probability per finding, and the findings that are on."""
+    """One hop of sound: smoothed probability per finding, and the findings that are on.
+
+    `scores` is empty while the gate refuses: there is nothing to interpret.
+    """
 
     start: float
     end: float
@@ -90,16 +93,6 @@ class Detection:
     finding: str
     on: bool
     probability: float
-
-
-@dataclass(frozen=True)
-class Vitals:
-    """Rates heard in the sound, per minute; None where they cannot be told."""
-
-    at: float
-    heart_rate: float | None
-    respiratory_rate: float | None
-    confidence: float
 
 
 @dataclass(frozen=True)
@@ -135,7 +128,7 @@ class Exam:
     lost_seconds: float
 
 
-Event = Window | Detection | Quality | Vitals | Fault
+Event = Window | Detection | Quality | Fault
 
 
 def to_json(event: Event | Exam, **extra: object) -> dict[str, Any]:

@@ -55,9 +55,10 @@ class BandEnergies(nn.Module):
         used = torch.nonzero(filters.sum(0) > 0).flatten()
         window = torch.hann_window(frame, periodic=True, dtype=torch.float64)
         phase = 2 * math.pi * used[:, None] * torch.arange(frame)[None, :] / frame
-        rows = torch.cat([torch.cos(phase), torch.sin(phase)]) * window / window.sum()
+        rows = torch.cat([torch.cos(phase), torch.sin(phase)]) * (window / window.sum())
         self.step = step
         self.history = frame - step
+        self.bins, self.window = used, window / window.sum()
         self.register_buffer("rows", rows.float()[:, None, :], persistent=False)
         self.register_buffer("filters", filters[:, used].float(), persistent=False)
 

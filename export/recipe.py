@@ -109,7 +109,7 @@ class Decision:
     """How validation patients fix the thresholds, and how events are smoothed (seconds)."""
 
     specificity: float = 0.9
-    unsure_specificity: float = 0.8
+    sensitivity: float = 0.9
     smoothing_seconds: float = 1.5
     minimum_on: float = 1.0
     minimum_off: float = 1.0

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from export.augment import augment, mask_bands
 from export.data import UNKNOWN, Batch, Clip, CropSampler, load_clips
-from export.recipe import Augmentation, Pooling, Recipe
+from export.recipe import Augmentation, Pooling, Recipe, RecipeError
 from export.student import Student, StudentOutput
 
 SHIFTED = Augmentation(response=1.0, band_limit=1.0, noise=1.0, snr_db=(10.0, 30.0), hum=0.2)
@@ -140,8 +140,24 @@ def train(recipe: Recipe, data_root: Path, run: Path, *, quiet: bool = False) ->
             with (run / "log.jsonl").open("a") as log:
                 log.write(json.dumps(record) + "\n")
             bar.update(task, description=f"epoch {progress.epoch} val {mean:.3f}")
-    average.load_state_dict(torch.load(run / "best.pt", weights_only=True)["model"])
-    return average.eval()
+    return load_student(recipe, run)
+
+
+def load_student(recipe: Recipe, run: Path) -> Student:
+    """The best student of a run, in evaluation mode.
+
+    Raises:
+        RecipeError: the run has no student yet, or the recipe describes another one.
+    """
+    best = run / "best.pt"
+    if not best.is_file():
+        raise RecipeError(f"no trained student at {best}: run 'acula-edge export train' first")
+    student = Student(recipe.student)
+    try:
+        student.load_state_dict(torch.load(best, weights_only=True)["model"])
+    except RuntimeError:
+        raise RecipeError(f"{best} was trained with another [student] section") from None
+    return student.eval()
 
 
 def _epoch(recipe, sampler, model, average, optimiser, schedule, progress, advance):  # type: ignore[no-untyped-def]

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from acula_edge.cli import classify, devices, doctor, listen, model
+from acula_edge.cli import classify, devices, doctor, listen, model, toolkit
 from acula_edge.errors import AculaError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(classify.classify)
 app.command()(devices.devices)
 app.command()(doctor.doctor)
 app.add_typer(model.app, name="model")
+toolkit.register(app)
 
 
 def main() -> None:

@@ -1,0 +1,68 @@
+"""Temperature, bias and thresholds, fixed on validation patients with the artefact that ships."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from acula_edge.bundle import FindingSpec
+from export.evaluate import Scored
+from export.recipe import Decision
+
+EPSILON = 1e-6
+LEAVE_LOGITS = 1.0
+
+
+def calibrate(spec: FindingSpec, scored: Sequence[Scored], settings: Decision) -> FindingSpec:
+    """`spec` with calibration and thresholds from validation exams scored with `spec` itself.
+
+    1. Platt scaling of the pooled logit gives `temperature` and `bias`.
+    2. `settings.specificity` of the negatives stay under one probability, and
+       `settings.sensitivity` of the positives reach another: the higher is `present`, the lower
+       `absent`. Between them lies the overlap of the classes, or the gap: there an exam is unsure.
+    3. `enter` is the smoothed probability that the same share of negative recordings never sustain
+       live; `leave` is one logit lower.
+    """
+    known = [item for item in scored if not math.isnan(item.probability[spec.name])]
+    truth = np.array([item.recording.labels[spec.name] for item in known])
+    logits = _raw_logits(np.array([item.probability[spec.name] for item in known]), spec)
+    slope, offset = _platt(logits, truth)
+    fitted = replace(spec, temperature=1.0 / slope, bias=-offset / slope)
+    probability = _sigmoid(slope * logits + offset)
+    bounds = (
+        _clean(float(np.quantile(probability[~truth], settings.specificity))),
+        _clean(float(np.quantile(probability[truth], 1.0 - settings.sensitivity))),
+    )
+    sustained = _raw_logits(np.array([item.sustained[spec.name] for item in known]), spec)
+    enter = float(np.quantile((slope * sustained + offset)[~truth], settings.specificity))
+    return replace(
+        fitted,
+        present=max(bounds),
+        absent=min(bounds),
+        enter=_clean(float(_sigmoid(np.array(enter)))),
+        leave=_clean(float(_sigmoid(np.array(enter - LEAVE_LOGITS)))),
+    )
+
+
+def _platt(logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    model = LogisticRegression(C=1e3).fit(logits[:, None], truth)
+    return max(float(model.coef_[0, 0]), 0.05), float(model.intercept_[0])
+
+
+def _raw_logits(probability: np.ndarray, spec: FindingSpec) -> np.ndarray:
+    clipped = np.clip(probability, EPSILON, 1 - EPSILON)
+    logits: np.ndarray = np.log(clipped / (1 - clipped)) * spec.temperature + spec.bias
+    return logits
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    value: np.ndarray = 1.0 / (1.0 + np.exp(-x))
+    return value
+
+
+def _clean(value: float) -> float:
+    return round(min(max(value, 0.001), 0.999), 4)

@@ -1,0 +1,66 @@
+"""AUROC and friends with intervals that resample patients, not recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+Array = NDArray[np.float64]
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % patient-bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def auroc(truth: Array, score: Array) -> float:
+    """Area under the ROC curve; NaN when only one class is there."""
+    return float("nan") if truth.min() == truth.max() else float(roc_auc_score(truth, score))
+
+
+def auprc(truth: Array, score: Array) -> float:
+    """Average precision."""
+    return float(average_precision_score(truth, score))
+
+
+def expected_calibration_error(truth: Array, probability: Array, bins: int = 10) -> float:
+    """ECE with bins of equal mass: mean over bins of |mean probability - prevalence|, by size."""
+    order = np.argsort(probability, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    gaps = [abs(probability[part].mean() - truth[part].mean()) * len(part) for part in parts]
+    return float(sum(gaps) / len(truth))
+
+
+def patient_bootstrap(
+    patients: Sequence[str],
+    statistic: Callable[[NDArray[np.int64]], float],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate `statistic(row_indices)` on all rows, interval by resampling whole patients.
+
+    Resamples on which the statistic is undefined (one class only) are drawn but not counted.
+    """
+    names, owner = np.unique(np.asarray(patients), return_inverse=True)
+    rows = [np.flatnonzero(owner == index) for index in range(len(names))]
+    random = np.random.default_rng(seed)
+    values = []
+    for _ in range(resamples):
+        drawn = random.integers(0, len(rows), len(rows))
+        values.append(statistic(np.concatenate([rows[index] for index in drawn])))
+    everything = np.arange(len(owner), dtype=np.int64)
+    low, high = np.nanquantile(values, [0.025, 0.975])
+    return Estimate(statistic(everything), float(low), float(high))
