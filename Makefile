@@ -24,7 +24,7 @@ $(BIN)/python:
 
 # $(1): a lock in requirements/. The project itself is installed in place, without its dependencies.
 define install
-	$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python -r $(1),$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(1))
+	$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode -r $(1),$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(1))
 	$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .)
 endef
 

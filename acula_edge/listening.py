@@ -41,6 +41,10 @@ class Listener(Protocol):
         """Feed sound (n,) at the source's rate, after `lost` missed samples."""
         ...
 
+    def flush(self) -> list[Event]:
+        """End the sound, and say what is still owed."""
+        ...
+
     def finish(self) -> Exam:
         """End the session."""
         ...
@@ -167,6 +171,7 @@ def listen(
         with _interruptible() as stop:
             for item in stop.guard(_until(source.blocks(), limit)):
                 _step(item, session, fan)
+            fan.events(session.flush())
             if stop.error is not None:
                 fan.note(stop.error)
             exam = session.finish()
@@ -178,12 +183,10 @@ def listen(
 
 def _step(item: Block | Fault, session: Listener, fan: _Fan) -> None:
     if isinstance(item, Fault):
-        fan.all(lambda sink: sink.events([item]))
+        fan.events([item])
         return
     fan.all(lambda sink: sink.block(item))
-    events = session.push(item.pcm, item.lost)
-    if events:
-        fan.all(lambda sink: sink.events(events))
+    fan.events(session.push(item.pcm, item.lost))
 
 
 def _until(items: Iterator[Block | Fault], limit: int | None) -> Iterator[Block | Fault]:
@@ -216,6 +219,10 @@ class _Fan:
                 call(sink)
             except RecordingError as error:
                 self._drop(sink, error)
+
+    def events(self, events: Sequence[Event]) -> None:
+        if events:
+            self.all(lambda sink: sink.events(events))
 
     def close(self) -> None:
         while self._sinks:

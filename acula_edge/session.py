@@ -63,8 +63,9 @@ class Session:
         device: str = "",
         trusted_key: str | Path | None = None,
     ):
-        loaded = isinstance(model, Bundle)
-        self.bundle = model if loaded else load_bundle(model, trusted_key=trusted_key)
+        self.bundle: Bundle = (
+            model if isinstance(model, Bundle) else load_bundle(model, trusted_key=trusted_key)
+        )
         manifest = self.bundle.manifest
         self.source_rate = manifest.rate if source_rate is None else source_rate
         if self.source_rate < manifest.rate // 2:

@@ -6,6 +6,8 @@ All functions take and return (B, n) float tensors and draw from the generator t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,26 +19,40 @@ RESPONSE_KNOTS = 10
 
 
 def augment(pcm: Tensor, rate: int, config: Augmentation, generator: torch.Generator) -> Tensor:
-    """Random frequency response, band limits, coloured noise, hum and clipping, per clip."""
-    spectrum = torch.fft.rfft(pcm)
+    """Random frequency response, band limits, coloured noise, hum, clipping and level, per clip."""
     hz = torch.fft.rfftfreq(pcm.shape[1], 1 / rate)
-    batch = pcm.shape[0]
-    gain = torch.ones(batch, len(hz))
-    chosen = _chance(batch, config.response, generator)
-    gain[chosen] *= random_response(int(chosen.sum()), hz, config.response_db, generator)
-    chosen = _chance(batch, config.band_limit, generator)
-    gain[chosen] *= random_band_limits(int(chosen.sum()), hz, generator)
-    out = torch.fft.irfft(spectrum * gain, n=pcm.shape[1])
+    gain = torch.ones(pcm.shape[0], len(hz))
+    some = partial(_apply, generator=generator)
+    gain = some(
+        gain,
+        config.response,
+        lambda g: g * random_response(len(g), hz, config.response_db, generator),
+    )
+    gain = some(
+        gain, config.band_limit, lambda g: g * random_band_limits(len(g), hz, generator)
+    )
+    out = torch.fft.irfft(torch.fft.rfft(pcm) * gain, n=pcm.shape[1])
     out = out / out.abs().amax(dim=1, keepdim=True).clamp(min=1e-6)
-    chosen = _chance(batch, config.noise, generator)
-    out[chosen] = add_noise(out[chosen], hz, config.snr_db, generator)
-    chosen = _chance(batch, config.hum, generator)
-    out[chosen] = add_hum(out[chosen], rate, generator)
-    chosen = _chance(batch, config.clip, generator)
-    limits = torch.empty(int(chosen.sum()), 1).uniform_(0.4, 0.95, generator=generator)
-    out[chosen] = torch.maximum(torch.minimum(out[chosen], limits), -limits)
-    level = torch.empty(batch, 1).uniform_(-30.0, 0.0, generator=generator)
+    out = some(out, config.noise, lambda x: add_noise(x, hz, config.snr_db, generator))
+    out = some(out, config.hum, lambda x: add_hum(x, rate, generator))
+    out = some(out, config.clip, lambda x: clip_peaks(x, generator))
+    level = torch.empty(len(out), 1).uniform_(-30.0, 0.0, generator=generator)
     return out * 10.0 ** (level / 20.0)
+
+
+def _apply(
+    rows: Tensor,
+    probability: float,
+    change: Callable[[Tensor], Tensor],
+    generator: torch.Generator,
+) -> Tensor:
+    """`change` applied to a random part of the rows."""
+    chosen = torch.rand(len(rows), generator=generator) < probability
+    if not chosen.any():
+        return rows
+    result = rows.clone()
+    result[chosen] = change(rows[chosen])
+    return result
 
 
 def random_response(batch: int, hz: Tensor, spread_db: float, generator: torch.Generator) -> Tensor:
@@ -84,18 +100,21 @@ def add_hum(pcm: Tensor, rate: int, generator: torch.Generator) -> Tensor:
     return pcm + hum * _rms(pcm) / _rms(hum) * 10.0 ** (-snr / 20.0)
 
 
+def clip_peaks(pcm: Tensor, generator: torch.Generator) -> Tensor:
+    """Clip at 0.4 to 0.95 of full scale."""
+    limits = torch.empty(len(pcm), 1).uniform_(0.4, 0.95, generator=generator)
+    return torch.maximum(torch.minimum(pcm, limits), -limits)
+
+
 def mask_bands(features: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Zero one random stretch of up to a quarter of the channels, in some of the clips."""
     batch, channels, _ = features.shape
     width = torch.randint(1, channels // 4, (batch, 1), generator=generator)
     start = torch.randint(0, channels, (batch, 1), generator=generator)
     index = torch.arange(channels)[None]
-    hit = (index >= start) & (index < start + width) & _chance(batch, probability, generator)[:, None]
+    chosen = torch.rand(batch, 1, generator=generator) < probability
+    hit = (index >= start) & (index < start + width) & chosen
     return features.masked_fill(hit[:, :, None], 0.0)
-
-
-def _chance(batch: int, probability: float, generator: torch.Generator) -> Tensor:
-    return torch.rand(batch, generator=generator) < probability
 
 
 def _log_uniform(batch: int, low: float, high: float, generator: torch.Generator) -> Tensor:

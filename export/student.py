@@ -81,6 +81,10 @@ class Student(nn.Module):
         """The state that starts every stream: (batch, state_size) zeros."""
         return torch.zeros(batch, self.state_size)
 
+    def zero_parts(self, batch: int) -> list[Tensor]:
+        """The zero state, one tensor per part: three of the front end, then one per block."""
+        return [torch.zeros(batch, *shape) for shape in self.state_shapes]
+
     def forward(self, pcm: Tensor, state: Tensor | None = None) -> StudentOutput:
         """`pcm` (B, n) float in [-1, 1] at the model rate, n a multiple of the hop."""
         if state is None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,8 @@ from export.data import UNKNOWN, Batch, Clip, CropSampler, load_clips
 from export.recipe import Augmentation, Pooling, Recipe, RecipeError
 from export.student import Student, StudentOutput
 
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+VALIDATE_EVERY = 2
 SHIFTED = Augmentation(response=1.0, band_limit=1.0, noise=1.0, snr_db=(10.0, 30.0), hum=0.2)
 
 
@@ -64,83 +65,150 @@ def _masked_bce(logits: Tensor, labels: Tensor) -> Tensor:
     return means.sum() / (counts > 0).sum().clamp(min=1)
 
 
-@dataclass
-class Progressing:
-    """What a run carries from epoch to epoch and writes to its checkpoint."""
+class _Run:
+    """Everything that a resumed run must find as it left it."""
 
-    epoch: int
-    best: float
+    def __init__(self, recipe: Recipe):
+        settings = recipe.training
+        torch.manual_seed(settings.seed)
+        self.recipe = recipe
+        self.model = Student(recipe.student)
+        self.average = copy.deepcopy(self.model)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser,
+            settings.learning_rate,
+            total_steps=settings.epochs * settings.steps,
+            pct_start=0.15,
+        )
+        self.epoch = 0
+        self.best = -1.0
+
+    def save(self, path: Path) -> None:
+        _save(
+            path,
+            {
+                "model": self.model.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "epoch": self.epoch,
+                "best": self.best,
+            },
+        )
+
+    def load(self, path: Path) -> None:
+        saved = torch.load(path, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        self.average.load_state_dict(saved["average"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.epoch, self.best = saved["epoch"], saved["best"]
+
+    def train_epoch(self, sampler: CropSampler, advance: Callable[[], None]) -> dict[str, float]:
+        """One epoch; its randomness depends on the seed and the epoch's number alone."""
+        settings = self.recipe.training
+        seed = settings.seed * 100_003 + self.epoch
+        random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        sums: dict[str, float] = {}
+        self.model.train()
+        for _ in range(settings.steps):
+            terms = self._step(sampler.batch(settings.clips, random), generator)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value / settings.steps
+            advance()
+        self.epoch += 1
+        return sums
+
+    def _step(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
+        recipe, model = self.recipe, self.model
+        with torch.no_grad():
+            rate = recipe.student.front_end.rate
+            pcm = augment(batch.pcm, rate, recipe.augmentation, generator)
+            features, front_end_state = model.front_end(pcm, model.zero_parts(len(pcm))[:3])
+            features = mask_bands(features, recipe.augmentation.band_mask, generator)
+        output = model.from_features(features, model.zero_parts(len(pcm))[3:], front_end_state)
+        terms = loss_terms(output, batch, recipe)
+        self.optimiser.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        self.optimiser.step()
+        self.schedule.step()
+        _update_average(self.average, model, recipe.training.ema)
+        return {name: float(value.detach()) for name, value in terms.items()}
 
 
-def train(recipe: Recipe, data_root: Path, run: Path, *, quiet: bool = False) -> Student:
+def train(recipe: Recipe, data_root: Path, folder: Path, *, quiet: bool = False) -> Student:
     """Train `recipe` and return the best student by validation score.
 
-    `run` receives `checkpoint.pt` (resume), `best.pt` and `log.jsonl`. Calling it again continues
+    `folder` receives `checkpoint.pt` (resume), `best.pt` and `log.jsonl`. Calling it again continues
     where it stopped; a finished run returns at once.
+
+    Raises:
+        CorpusError: a corpus is missing.
+        RecipeError: the folder holds a run of another student.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    settings, config = recipe.training, recipe.student
-    rate = config.front_end.rate
-    torch.manual_seed(settings.seed)
-    loaded = {
-        split: [
-            load_clips(corpus, data_root, rate, config.findings, (split,))
-            for corpus in settings.corpora
-        ]
-        for split in ("train", "val")
-    }
-    step = config.hop // config.steps_per_hop
-    sampler = CropSampler(
-        loaded["train"],
-        config.findings,
-        rate=rate,
-        crop=settings.crop,
-        step=step,
+    folder.mkdir(parents=True, exist_ok=True)
+    run = _Run(recipe)
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.is_file():
+        try:
+            run.load(checkpoint)
+        except RuntimeError:
+            raise RecipeError(f"{checkpoint} belongs to another [student] section") from None
+    epochs, steps = recipe.training.epochs, recipe.training.steps
+    if run.epoch < epochs:
+        sampler = _sampler(recipe, data_root)
+        validation = _clips(recipe, data_root, "val")
+        with Progress(*COLUMNS, disable=quiet) as bar:
+            task = bar.add_task("training", total=epochs * steps, completed=run.epoch * steps)
+            while run.epoch < epochs:
+                losses = run.train_epoch(sampler, lambda: bar.advance(task))
+                scores = _validate(run, [clip for group in validation for clip in group], folder)
+                run.save(checkpoint)
+                _log(folder, {"epoch": run.epoch, **losses, **scores})
+                bar.update(task, description=f"epoch {run.epoch}, best {run.best:.3f}")
+    return load_student(recipe, folder)
+
+
+def _validate(run: _Run, clips: list[Clip], folder: Path) -> dict[str, float]:
+    """Scores every second epoch; the best average so far becomes `best.pt`."""
+    if run.epoch % VALIDATE_EVERY and run.epoch != run.recipe.training.epochs:
+        return {}
+    scores = validation_scores(run.average, clips, run.recipe)
+    mean = float(np.mean(list(scores.values())))
+    if mean > run.best:
+        run.best = mean
+        best = {"model": run.average.state_dict(), "scores": scores, "epoch": run.epoch}
+        _save(folder / "best.pt", best)
+    return scores
+
+
+def _clips(recipe: Recipe, data_root: Path, split: str) -> list[list[Clip]]:
+    rate, findings = recipe.student.front_end.rate, recipe.student.findings
+    corpora = recipe.training.corpora
+    return [load_clips(corpus, data_root, rate, findings, (split,)) for corpus in corpora]
+
+
+def _sampler(recipe: Recipe, data_root: Path) -> CropSampler:
+    return CropSampler(
+        _clips(recipe, data_root, "train"),
+        recipe.student.findings,
+        rate=recipe.student.front_end.rate,
+        crop=recipe.training.crop,
+        step=recipe.student.hop // recipe.student.steps_per_hop,
         speed=recipe.augmentation.speed,
     )
-    model = Student(config)
-    average = copy.deepcopy(model)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    total = settings.epochs * settings.steps
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=total, pct_start=0.15
-    )
-    progress = Progressing(0, -1.0)
-    checkpoint = run / "checkpoint.pt"
-    if checkpoint.is_file():
-        progress = _resume(checkpoint, model, average, optimiser, schedule)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=quiet) as bar:
-        task = bar.add_task("training", total=total, completed=progress.epoch * settings.steps)
-        while progress.epoch < settings.epochs:
-            started = time.perf_counter()
-            sums = _epoch(recipe, sampler, model, average, optimiser, schedule, progress, lambda: bar.advance(task))
-            progress.epoch += 1
-            scores: dict[str, float] = {}
-            mean = 0.0
-            if progress.epoch % 2 == 0 or progress.epoch == settings.epochs:
-                scores = validation_scores(average, [c for group in loaded["val"] for c in group], recipe)
-                mean = float(np.mean(list(scores.values())))
-            if mean > progress.best:
-                progress.best = mean
-                _save(run / "best.pt", {"model": average.state_dict(), "scores": scores, "epoch": progress.epoch})
-            _save(
-                checkpoint,
-                {
-                    "model": model.state_dict(),
-                    "average": average.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "progress": asdict(progress),
-                },
-            )
-            record = {"epoch": progress.epoch, "seconds": round(time.perf_counter() - started, 1), **sums, **scores}
-            with (run / "log.jsonl").open("a") as log:
-                log.write(json.dumps(record) + "\n")
-            bar.update(task, description=f"epoch {progress.epoch} val {mean:.3f}")
-    return load_student(recipe, run)
+
+
+def _log(folder: Path, record: dict[str, float]) -> None:
+    with (folder / "log.jsonl").open("a") as log:
+        log.write(json.dumps({key: round(value, 5) for key, value in record.items()}) + "\n")
 
 
 def load_student(recipe: Recipe, run: Path) -> Student:
@@ -158,33 +226,6 @@ def load_student(recipe: Recipe, run: Path) -> Student:
     except RuntimeError:
         raise RecipeError(f"{best} was trained with another [student] section") from None
     return student.eval()
-
-
-def _epoch(recipe, sampler, model, average, optimiser, schedule, progress, advance):  # type: ignore[no-untyped-def]
-    settings, config = recipe.training, recipe.student
-    seed = settings.seed * 100_003 + progress.epoch
-    random = np.random.default_rng(seed)
-    generator = torch.Generator().manual_seed(seed)
-    sums: dict[str, float] = {}
-    model.train()
-    for _ in range(settings.steps):
-        batch = sampler.batch(settings.clips, random)
-        with torch.no_grad():
-            pcm = augment(batch.pcm, config.front_end.rate, recipe.augmentation, generator)
-            features, parts = model.front_end(pcm, model._unpack(model.zero_state(len(pcm)))[:3])
-            features = mask_bands(features, recipe.augmentation.band_mask, generator)
-        histories = model._unpack(model.zero_state(len(pcm)))[3:]
-        terms = loss_terms(model.from_features(features, histories, parts), batch, recipe)
-        optimiser.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        _update_average(average, model, settings.ema)
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach()) / settings.steps
-        advance()
-    return sums
 
 
 @torch.no_grad()
@@ -229,12 +270,3 @@ def _save(path: Path, content: dict[str, object]) -> None:
     temporary = path.with_suffix(".partial")
     torch.save(content, temporary)
     temporary.replace(path)
-
-
-def _resume(path, model, average, optimiser, schedule) -> Progressing:  # type: ignore[no-untyped-def]
-    saved = torch.load(path, weights_only=True)
-    model.load_state_dict(saved["model"])
-    average.load_state_dict(saved["average"])
-    optimiser.load_state_dict(saved["optimiser"])
-    schedule.load_state_dict(saved["schedule"])
-    return Progressing(**saved["progress"])

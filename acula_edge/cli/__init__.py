@@ -19,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,  # rich takes 0.1 s to draw a help page
 )
 app.command()(listen.listen)
 app.command()(classify.classify)

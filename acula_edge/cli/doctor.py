@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib import metadata
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,6 +59,8 @@ def _checks(device: str | None, model: str, seconds: float) -> Iterator[Check]:
 
 
 def _packages() -> Check:
+    from importlib import metadata  # noqa: PLC0415 - 22 ms that `--help` does not need
+
     from acula_edge.doctor import Check, Status  # noqa: PLC0415
 
     found, missing = [f"Python {sys.version.split()[0]}"], []

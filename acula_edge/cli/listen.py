@@ -92,7 +92,7 @@ def listen(
         *(duration, fast, rate, channels, sample_format),
     )
     with ExitStack() as stack:
-        source = _enter_source(stack, options, or_demo=or_demo)
+        source, credit = _enter_source(stack, options, or_demo=or_demo)
         session = stack.enter_context(
             Session(
                 model,
@@ -103,14 +103,19 @@ def listen(
                 trusted_key=key,
             )
         )
-        sinks = _sinks(source, session, options, record=record, json_lines=json_lines)
+        sinks: list[Sink] = [_view(credit, json_lines=json_lines)]
+        if record is not None:
+            sinks.append(_recording(record, source, session, options))
         outcome = run(source, session, sinks, duration=duration)
     if outcome.problems:
         raise outcome.problems[0]
 
 
-def _enter_source(stack: ExitStack, options: Options, *, or_demo: bool) -> Source:
-    """The open source, or the demo where there is no microphone and that was allowed."""
+def _enter_source(stack: ExitStack, options: Options, *, or_demo: bool) -> tuple[Source, str]:
+    """The open source, or the demo where there is no microphone and that was allowed.
+
+    With it, what its licence asks to be said: nothing but for the demo.
+    """
     from acula_edge.sources.open import open_source  # noqa: PLC0415 - loads numpy
 
     try:
@@ -123,7 +128,7 @@ def _enter_source(stack: ExitStack, options: Options, *, or_demo: bool) -> Sourc
             channels=options.channels,
             sample_format=options.sample_format,
         )
-        return stack.enter_context(source)
+        return stack.enter_context(source), ""
     except (DeviceError, MissingDependencyError) as error:
         if options.input is not None:
             raise
@@ -133,37 +138,41 @@ def _enter_source(stack: ExitStack, options: Options, *, or_demo: bool) -> Sourc
                 f"{reason}; without a microphone, hear a recording with --input FILE, "
                 "or the bundled one with --or-demo."
             ) from error
-        return stack.enter_context(_demo(reason, options.site))
+        demo, credit = _demo(reason, options.site)
+        return stack.enter_context(demo), credit
 
 
-def _demo(reason: str, site: str | None) -> Source:
+def _demo(reason: str, site: str | None) -> tuple[Source, str]:
     from acula_edge.demo import default_demo  # noqa: PLC0415 - loads only when needed
     from acula_edge.sources.open import open_source  # noqa: PLC0415
 
     demo = default_demo(site)
-    typer.echo(f"{reason}. Playing the demo instead: {demo.title} ({demo.attribution}).", err=True)
-    return open_source(str(demo.path), realtime=True)
+    typer.echo(f"{reason}; playing the demo instead: {demo.title}.", err=True)
+    source = open_source(str(demo.path), realtime=True)
+    source.name = f"demo: {demo.title}"
+    return source, f"Demo recording: {demo.attribution} {demo.licence}."
 
 
-def _sinks(
-    source: Source, session: Listener, options: Options, *, record: Path | None, json_lines: bool
-) -> list[Sink]:
-    from acula_edge.listening import JsonSink, RecordSink  # noqa: PLC0415
+def _view(credit: str, *, json_lines: bool) -> Sink:
+    """What shows the run on stdout."""
+    if json_lines:
+        from acula_edge.listening import JsonSink  # noqa: PLC0415
+
+        return JsonSink(sys.stdout, sys.stderr)
+    from rich.console import Console  # noqa: PLC0415
+
+    from acula_edge.view import view_for  # noqa: PLC0415
+
+    return view_for(Console(), credit=credit)
+
+
+def _recording(folder: Path, source: Source, session: Listener, options: Options) -> Sink:
+    """What keeps the run in a folder."""
+    from acula_edge.listening import RecordSink  # noqa: PLC0415
     from acula_edge.recorder import Recorder  # noqa: PLC0415
 
-    sinks: list[Sink] = []
-    if json_lines:
-        sinks.append(JsonSink(sys.stdout, sys.stderr))
-    else:
-        from rich.console import Console  # noqa: PLC0415
-
-        from acula_edge.live import view_for  # noqa: PLC0415
-
-        sinks.append(view_for(Console()))
-    if record is not None:
-        parameters = _parameters(source, session, options)
-        sinks.append(RecordSink(Recorder(record, rate=source.rate, parameters=parameters)))
-    return sinks
+    parameters = _parameters(source, session, options)
+    return RecordSink(Recorder(folder, rate=source.rate, parameters=parameters))
 
 
 def _parameters(source: Source, session: Listener, options: Options) -> dict[str, object]:

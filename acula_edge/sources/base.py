@@ -19,8 +19,8 @@ Pcm = NDArray[np.float32]
 class Block:
     """A stretch of mono sound at the source's rate.
 
-    `pcm` is float32 of shape (n,), nominally in [-1, 1]. `first_sample` counts from the start of the
-    source and includes the `lost` samples that were missed immediately before this block.
+    `pcm` is float32 of shape (n,), nominally in [-1, 1]. `first_sample` counts from the start of
+    the source and includes the `lost` samples that were missed immediately before this block.
     """
 
     pcm: Pcm

@@ -30,7 +30,7 @@ class Microphone:
     A device that falls silent for `watchdog_seconds` is lost: `blocks` yields a DEVICE_LOST fault,
     looks for the same device by its stable id until it is back, and yields DEVICE_BACK. No samples
     exist for the outage, so its length is the one thing here that is measured by the monotonic
-    clock: the next block carries it as `lost`. A device that comes back with another rate is
+    clock: the next block carries it as `lost`, and no fault does, so that it counts once. A device that comes back with another rate is
     resampled to the original one. Looking for it restarts PortAudio, which kills every other stream
     of the process: listen to one microphone per process.
 
@@ -145,9 +145,8 @@ class Microphone:
             self._overflows_told = flags
             yield self._fault(FaultKind.OVERFLOW)
 
-    def _fault(self, kind: FaultKind, lost_seconds: float = 0.0) -> Fault:
-        at = (self._position + self._pending_lost) / self.rate
-        return Fault(at, kind, lost_seconds)
+    def _fault(self, kind: FaultKind) -> Fault:
+        return Fault((self._position + self._pending_lost) / self.rate, kind)
 
     def _is_gone(self) -> bool:
         """Whether callbacks have ceased. Looks twice: a stopped process resumes with old times."""
@@ -175,7 +174,7 @@ class Microphone:
         if self._closing.is_set():
             fresh.close()
             return
-        yield self._fault(FaultKind.DEVICE_BACK, outage)
+        yield self._fault(FaultKind.DEVICE_BACK)
 
     def _drain(self) -> Iterator[Block]:
         """Hand out all that arrived before the device went."""

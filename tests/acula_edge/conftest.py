@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from virtual_stethoscope import PulseServer, missing_tools, pulse_server
+from benchmarks.virtual_stethoscope import PulseServer, missing_tools, pulse_server
 
 
 @pytest.fixture

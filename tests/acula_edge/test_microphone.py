@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from virtual_stethoscope import RATE, PulseServer, capture_ramp
+from benchmarks.virtual_stethoscope import RATE, PulseServer, capture_ramp
 
 from acula_edge.errors import DeviceError
 from acula_edge.events import Fault, FaultKind

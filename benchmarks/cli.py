@@ -1,0 +1,65 @@
+"""`acula-edge bench`: what listening costs, measured side by side with a peer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from acula_edge.errors import DeviceError
+from benchmarks.cost import compare_cost
+from benchmarks.startup import measure_start
+from benchmarks.virtual_stethoscope import capture_ramp, missing_tools, pulse_server
+
+app = typer.Typer(
+    help="Measure cost and capture beside a peer, in one run.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Model = Annotated[str, typer.Option(help="Shipped bundle, or a path to one.")]
+
+
+@app.command()
+def cost(
+    model: Model = "heart-lung",
+    variant: Annotated[str, typer.Option()] = "cpu-int8",
+    pairs: Annotated[int, typer.Option(help="Pairs of measurements.")] = 20,
+    seconds: Annotated[float, typer.Option(help="Sound per measurement.")] = 5.0,
+) -> None:
+    """CPU per second of audio of the whole path beside Silero VAD, flat out and paced."""
+    for paced in (False, True):
+        result = compare_cost(model, variant=variant, paced=paced, pairs=pairs, seconds=seconds)
+        typer.echo(
+            f"{result.mode}: ours {result.ours_ms:.2f} ms, Silero VAD {result.peer_ms:.2f} ms CPU"
+            f" per second of audio; ratio {result.ratio} of {seconds:g} s"
+        )
+
+
+@app.command()
+def start(
+    model: Model = "heart-lung",
+    runs: Annotated[int, typer.Option(help="Processes started, after two to warm up.")] = 15,
+) -> None:
+    """Cold start to the first event, `--help`, and memory."""
+    for result in measure_start(model, runs):
+        typer.echo(
+            f"{result.what}: median {result.median:.2f} s ({result.fastest:.2f} to"
+            f" {result.slowest:.2f}, {result.runs} runs), peak RSS {result.rss_mib:.0f} MiB"
+        )
+
+
+@app.command()
+def capture(
+    seconds: Annotated[float, typer.Option(help="Length of the run.")] = 60.0,
+) -> None:
+    """Count lost and misplaced samples, and lag, on a virtual microphone (PulseAudio)."""
+    missing = missing_tools()
+    if missing:
+        raise DeviceError(f"a virtual microphone needs {missing}: apt-get install pulseaudio")
+    with pulse_server() as server:
+        result = capture_ramp(server, seconds)
+    typer.echo(
+        f"{result.samples} samples: {result.lost} lost, {result.misplaced} misplaced,"
+        f" {result.overflow_faults} overflows; lag median {result.median_lag:.3f} s, largest"
+        f" {result.largest_lag:.3f} s; {100 * result.cpu_share:.1f} % of a core"
+    )

@@ -1,0 +1,1 @@
+"""Other people's streaming models, run the way their users run them."""
