@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _LAZY = {"Session": "acula_edge.session"}
-__all__ = ["Session", "__version__"]  # noqa: F822 - loaded by __getattr__
+__all__ = ["Session", "__version__"]
 
 
 def __getattr__(name: str) -> object:

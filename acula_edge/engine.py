@@ -53,7 +53,9 @@ class StreamEngine:
         try:
             self._bindings = [self._bind(turn) for turn in range(2)]
         except Exception as error:
-            raise BundleError(f"the model's inputs are not what its manifest says: {error}") from None
+            raise BundleError(
+                f"the model's inputs are not what its manifest says: {error}"
+            ) from None
 
     def _bind(self, turn: int) -> ort.IOBinding:
         binding = self._session.io_binding()
@@ -69,7 +71,8 @@ class StreamEngine:
         self._pcm[0] = pcm
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
-        return self._scores[0]
+        scores: Floats = self._scores[0]
+        return scores
 
     def reset(self) -> None:
         """Forget everything heard: the zero state starts every stream."""

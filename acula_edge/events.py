@@ -132,14 +132,12 @@ Event = Window | Detection | Quality | Fault
 
 
 def to_json(event: Event | Exam, **extra: object) -> dict[str, Any]:
-    """The event as JSON-ready values: `schema`, `type`, its fields; an exam also carries the notice.
+    """The event as JSON-ready values: `schema`, `type`, its fields; an exam carries the notice.
 
     `extra` (such as `file=`) comes right after `type`.
     """
     head: dict[str, Any] = {"schema": SCHEMA, "type": type(event).__name__.lower(), **extra}
-    body = {
-        field.name: _plain(getattr(event, field.name)) for field in dataclasses.fields(event)
-    }
+    body = {field.name: _plain(getattr(event, field.name)) for field in dataclasses.fields(event)}
     if isinstance(event, Exam):
         body["notice"] = NOTICE
     return head | body

@@ -54,9 +54,7 @@ class ExamBuilder:
         for pool, logit in zip(self._pools, logits, strict=True):
             pool.add(logit)
 
-    def build(
-        self, *, heard: float, lost: float, model: str, device: str, site: str
-    ) -> Exam:
+    def build(self, *, heard: float, lost: float, model: str, device: str, site: str) -> Exam:
         """The exam after `heard` seconds received and `lost` seconds missed."""
         evidence = self._evidence * self._hop_seconds
         abstained = evidence < self._minimum or self._refused > self._evidence

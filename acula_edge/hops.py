@@ -42,6 +42,7 @@ class HopStream:
         self._block = max(1, round(source_rate * BLOCK_SECONDS))
         self.received = 0
         self.lost = 0
+        self._carry: Pcm = np.empty(0, dtype=np.float32)
         self._restart()
 
     @property
@@ -74,7 +75,7 @@ class HopStream:
     def _restart(self) -> None:
         self._origin = self.seconds
         self._resampler.reset()
-        self._carry: Pcm = np.empty(0, dtype=np.float32)
+        self._carry = np.empty(0, dtype=np.float32)
         self._facts: deque[tuple[int, BlockFacts]] = deque()
         self._taken = 0
         self._parts: list[Pcm] = []

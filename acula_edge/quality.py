@@ -61,7 +61,7 @@ class SourceCheck:
         self._clip_level = np.float32(clip_level)
 
     def check(self, pcm: Floats, invalid: int) -> BlockFacts:
-        """`pcm` (n,) float32 with invalid values already zeroed; `invalid` says how many they were."""
+        """`pcm` (n,) float32, invalid values already zeroed; `invalid` says how many there were."""
         low, high = float(pcm.min()), float(pcm.max())
         clipped = 0
         if high >= self._clip_level or low <= -self._clip_level:
@@ -87,9 +87,9 @@ class QualityGate:
         self._hop_seconds = hop / rate
         self._hops = max(1, round(self._settings.memory / self._hop_seconds))
         self._spectrum_size = int(self._settings.spectrum_seconds * rate)
-        self._window = np.hanning(self._spectrum_size).astype(np.float32)
-        self._hz = np.fft.rfftfreq(self._spectrum_size, 1 / rate)
-        self._bands = _Bands(self._hz, self._settings, rate)
+        self._window = np.asarray(np.hanning(self._spectrum_size), np.float32)
+        hz = np.asarray(np.fft.rfftfreq(self._spectrum_size, 1 / rate), np.float64)
+        self._bands = _Bands(hz, self._settings, rate)
         self.reset()
 
     def reset(self) -> None:
@@ -168,9 +168,7 @@ class _Bands:
         self._settings = settings
         self._audible = hz >= 15.0
         self._lines = [
-            np.min(
-                [np.abs(hz - mains * k) for k in range(1, int(rate / 2 // mains))], axis=0
-            )
+            np.min([np.abs(hz - mains * k) for k in range(1, int(rate / 2 // mains))], axis=0)
             <= settings.hum_width_hz
             for mains in (50.0, 60.0)
         ]

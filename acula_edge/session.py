@@ -69,8 +69,9 @@ class Session:
         manifest = self.bundle.manifest
         self.source_rate = manifest.rate if source_rate is None else source_rate
         if self.source_rate < manifest.rate // 2:
+            least = manifest.rate // 2
             raise UsageError(
-                f"{self.source_rate} Hz is too low: this model needs at least {manifest.rate // 2} Hz"
+                f"{self.source_rate} Hz is too low: this model needs {least} Hz or more"
             )
         self.site, self.device = site, device
         self._columns = _columns(self.bundle, site)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Hysteresis:
-    """A finding turns on at `enter` and off below `leave` (probabilities), each held for a time (seconds)."""
+    """On at `enter`, off below `leave` (probabilities), each once it has lasted (seconds)."""
 
     enter: float
     leave: float
@@ -39,7 +39,7 @@ class Smoother:
 
 
 class Switch:
-    """On/off with hysteresis: a crossing counts once it has lasted `minimum_on` or `minimum_off`."""
+    """On/off with hysteresis: a crossing counts once it has lasted its minimum time."""
 
     def __init__(self, settings: Hysteresis):
         self._settings = settings

@@ -1,1 +1,1 @@
-"""Post-training of audio encoders against a medical language model: data sets, folds, training, probes."""
+"""Data sets and folds; the post-training of encoders against a language model comes here."""

@@ -35,7 +35,9 @@ class CostResult:
     ratio: Ratio
 
 
-def compare_cost(model: str, *, variant: str, paced: bool, pairs: int, seconds: float) -> CostResult:
+def compare_cost(
+    model: str, *, variant: str, paced: bool, pairs: int, seconds: float
+) -> CostResult:
     """Measure both in turn, `pairs` times, `seconds` of sound each.
 
     Raises:
@@ -68,7 +70,9 @@ def _blocks(rate: int, block: float, seconds: float, seed: int) -> Iterator[tupl
         yield block, sound[start : start + size]
 
 
-def _cpu(push: Callable[[Sound], object], blocks: Iterator[tuple[float, Sound]], paced: bool) -> float:
+def _cpu(
+    push: Callable[[Sound], object], blocks: Iterator[tuple[float, Sound]], paced: bool
+) -> float:
     """CPU seconds of the process inside `push`; paced, each block waits for its moment."""
     prepared = list(blocks)
     total, due = 0.0, time.monotonic()

@@ -1,4 +1,4 @@
-"""Comparisons that survive a noisy machine: both sides in turn, in one run, and the ratio of pairs."""
+"""Comparisons that survive a noisy machine: both sides in turn, and the ratio of pairs."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ while not session.push(np.zeros(4410, np.float32)):
 
 @dataclass(frozen=True)
 class StartResult:
-    """Wall seconds of `runs` processes (median, fastest, slowest) and the largest peak RSS in MiB."""
+    """Wall seconds of `runs` processes, and their largest peak RSS in MiB."""
 
     what: str
     runs: int
@@ -60,9 +60,7 @@ def _measure(what: str, command: list[str], runs: int) -> StartResult:
         if index >= 2:
             walls.append(wall)
             peaks.append(_mib(usage))
-    return StartResult(
-        what, runs, float(np.median(walls)), min(walls), max(walls), max(peaks)
-    )
+    return StartResult(what, runs, float(np.median(walls)), min(walls), max(walls), max(peaks))
 
 
 def _mib(usage: resource.struct_rusage) -> float:

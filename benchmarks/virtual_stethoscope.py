@@ -25,6 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
+from acula_edge.events import Fault, to_json
+from acula_edge.sources.microphone import Microphone
+
 TOOLS = ("pulseaudio", "pactl", "paplay")
 RATE = 44100
 _SINK = ("module-null-sink", "sink_name=steth", f"rate={RATE}", "format=s16le", "channels=1")
@@ -88,22 +91,26 @@ class PulseServer:
         self._pactl("unload-module", _SINK[0], check=True)
 
     def plug_in(self) -> None:
+        """Make the source again."""
         self._pactl("load-module", *_SINK, check=True)
 
     def play(self, path: Path) -> subprocess.Popen[bytes]:
+        """Start playing a WAV into the source."""
         return subprocess.Popen(["paplay", str(path)], env=self.env, stderr=subprocess.DEVNULL)
 
     def listen(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the listening process; see the module for its arguments."""
         return subprocess.Popen(
             [sys.executable, __file__, *arguments],
             env=self.env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[1],
         )
 
     def stop(self) -> None:
+        """End the daemon."""
         self._daemon.terminate()
         self._daemon.wait(10)
 
@@ -123,6 +130,7 @@ def pulse_server() -> Iterator[PulseServer]:
 
 
 def missing_tools() -> str:
+    """The commands that are not installed, or an empty string."""
     return ", ".join(tool for tool in TOOLS if shutil.which(tool) is None)
 
 
@@ -159,9 +167,6 @@ def capture_ramp(
 
 
 def _verify(seconds: float, pause: float, buffer: float) -> RampResult:
-    from acula_edge.events import Fault
-    from acula_edge.sources.microphone import Microphone
-
     samples = misplaced = lost = gaps = overflows = 0
     origin = started = busy = 0.0
     lags: list[float] = []
@@ -197,9 +202,6 @@ def _verify(seconds: float, pause: float, buffer: float) -> RampResult:
 
 
 def _follow() -> None:
-    from acula_edge.events import Fault, to_json
-    from acula_edge.sources.microphone import Microphone
-
     with Microphone() as microphone:
         for item in microphone.blocks():
             if isinstance(item, Fault):

@@ -1,1 +1,1 @@
-"""From recordings to a model bundle: train or distil the student, quantise, calibrate, export, measure."""
+"""From recordings to a model bundle: train the student, quantise, calibrate, measure."""

@@ -28,9 +28,7 @@ def augment(pcm: Tensor, rate: int, config: Augmentation, generator: torch.Gener
         config.response,
         lambda g: g * random_response(len(g), hz, config.response_db, generator),
     )
-    gain = some(
-        gain, config.band_limit, lambda g: g * random_band_limits(len(g), hz, generator)
-    )
+    gain = some(gain, config.band_limit, lambda g: g * random_band_limits(len(g), hz, generator))
     out = torch.fft.irfft(torch.fft.rfft(pcm) * gain, n=pcm.shape[1])
     out = out / out.abs().amax(dim=1, keepdim=True).clamp(min=1e-6)
     out = some(out, config.noise, lambda x: add_noise(x, hz, config.snr_db, generator))
@@ -58,7 +56,7 @@ def _apply(
 def random_response(batch: int, hz: Tensor, spread_db: float, generator: torch.Generator) -> Tensor:
     """Smooth random gain over log frequency: (batch, bins)."""
     knots = torch.randn(batch, 1, RESPONSE_KNOTS, generator=generator) * (spread_db / 2)
-    curve = F.interpolate(knots, size=256, mode="linear", align_corners=True)[:, 0]
+    curve: Tensor = F.interpolate(knots, size=256, mode="linear", align_corners=True)[:, 0]
     position = torch.log2(hz.clamp(min=16.0) / 16.0) / math.log2(float(hz[-1]) / 16.0)
     return 10.0 ** (curve[:, (position * 255).round().long()] / 20.0)
 
@@ -83,7 +81,8 @@ def add_noise(
     noise = torch.fft.irfft(white * hz.clamp(min=20.0) ** -slope, n=pcm.shape[1])
     snr = torch.empty(batch, 1).uniform_(*snr_db, generator=generator)
     scale = _rms(pcm) / _rms(noise) * 10.0 ** (-snr / 20.0)
-    return pcm + noise * scale
+    noisy: Tensor = pcm + noise * scale
+    return noisy
 
 
 def add_hum(pcm: Tensor, rate: int, generator: torch.Generator) -> Tensor:

@@ -74,7 +74,7 @@ def build_bundle(
     """
     clips = _training_clips(recipe, data_root)
     graphs = _graphs(student, clips)
-    golden = _golden_pcm(clips, recipe)
+    golden = _golden_pcm(recipe)
     manifest = _draft(student, recipe, data_root)
     with tempfile.TemporaryDirectory() as folder:
         draft = _write(Path(folder) / "draft", manifest, graphs, golden, "draft")
@@ -117,7 +117,7 @@ def _graphs(student: Student, clips: list[Clip]) -> dict[str, ModelProto]:
     }
 
 
-def _golden_pcm(clips: list[Clip], recipe: Recipe) -> np.ndarray:
+def _golden_pcm(recipe: Recipe) -> np.ndarray:
     """A synthetic beat with a wheeze over noise: golden vectors need no recording's licence."""
     rate, size = recipe.student.front_end.rate, GOLDEN_HOPS * recipe.student.hop
     time = np.arange(size) / rate
@@ -156,9 +156,7 @@ def _draft(student: Student, recipe: Recipe, data_root: Path) -> Manifest:
         front_end={"type": "causal log-mel, in the graph", **dataclasses.asdict(config.front_end)},
         embedding=config.width,
         findings=tuple(_finding(name, recipe) for name in config.findings),
-        smoothing=Smoothing(
-            decision.smoothing_seconds, decision.minimum_on, decision.minimum_off
-        ),
+        smoothing=Smoothing(decision.smoothing_seconds, decision.minimum_on, decision.minimum_off),
         minimum_evidence=decision.minimum_evidence,
         variants={
             name: Variant(

@@ -46,7 +46,10 @@ def _data(manifest: Manifest) -> str:
     ]
     head = "| corpus | licence | patients | recordings | home |\n|---|---|---|---|---|\n"
     return (
-        "## Training data\n\n" + head + "\n".join(rows) + "\n\nSplit by patient. Age, sex, ethnicity"
+        "## Training data\n\n"
+        + head
+        + "\n".join(rows)
+        + "\n\nSplit by patient. Age, sex, ethnicity"
         f" and device subgroups: {NOT_REPORTED}. Every training patient is a child."
     )
 
@@ -97,8 +100,8 @@ def _transfer(metrics: Mapping[str, Any]) -> list[str]:
     lines = [
         "### Devices never trained on: PhysioNet 2016",
         "",
-        "Murmur probability against the label *abnormal* (a diagnosis that includes coronary disease,"
-        " so part of it makes no murmur), recordings of good quality. No patient ids exist: the"
+        "Murmur probability against *abnormal* (a diagnosis that includes coronary"
+        " disease, so part of it makes no murmur), recordings of good quality. No patient ids exist: the"
         " interval resamples recordings.",
         "",
         "| variant | database | recordings (abnormal) | AUROC | abstained |",
@@ -134,8 +137,8 @@ def _training(recipe: Recipe) -> str:
         f"## Training\n\nRecipe `export/recipes/{recipe.name}.toml`: {settings.epochs} epochs of"
         f" {settings.steps} steps, {settings.clips} crops of"
         f" {settings.crop / recipe.student.front_end.rate:.2f} s from each of"
-        f" {', '.join(settings.corpora)}; seed {settings.seed}. The epoch was chosen on validation"
-        " patients, as recorded and through simulated other devices."
+        f" {', '.join(settings.corpora)}; seed {settings.seed}. The weights are their exponential"
+        " average after the last epoch; validation patients fixed the thresholds only."
     )
 
 

@@ -39,7 +39,7 @@ def train_command(recipe: Recipe, data: Data, run: Run = None) -> None:
         settings = load_recipe(recipe)
         folder = run or Path("runs") / settings.name
         train(settings, data, folder)
-        typer.echo(f"trained: {folder / 'best.pt'}")
+        typer.echo(f"trained: {folder}")
 
 
 @app.command("bundle")

@@ -35,7 +35,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops with clip labels (B, K), step labels (B, K, steps) and phases (B, steps); UNKNOWN where not stated."""
+    """Crops (B, n) with clip labels (B, K), step labels (B, K, steps) and phases (B, steps).
+
+    UNKNOWN stands where the corpus does not say.
+    """
 
     pcm: Tensor
     clip_labels: Tensor

@@ -29,7 +29,7 @@ CORPUS_SITE = {"circor": "heart", "sprsound": "lung", "physionet2016": "heart"}
 
 @dataclass(frozen=True)
 class Scored:
-    """One recording's exam. `sustained` is the highest smoothed probability that lasted `minimum_on`."""
+    """One recording's exam; `sustained` is the highest smoothed probability held `minimum_on`."""
 
     recording: Recording
     probability: dict[str, float]
@@ -38,7 +38,9 @@ class Scored:
     sustained: dict[str, float]
 
 
-def score(bundle: Bundle, variant: str, recordings: Sequence[Recording], quiet: bool = False) -> list[Scored]:
+def score(
+    bundle: Bundle, variant: str, recordings: Sequence[Recording], quiet: bool = False
+) -> list[Scored]:
     """Exam of each recording at its corpus's site; NaN where no usable sound was heard."""
     label = f"scoring with {variant}"
     return [

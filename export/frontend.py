@@ -25,7 +25,7 @@ def hz_to_mel(hz: float) -> float:
 
 def mel_to_hz(mel: float) -> float:
     """Mel to Hz, inverse of `hz_to_mel`."""
-    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    return 700.0 * (math.pow(10.0, mel / 2595.0) - 1.0)
 
 
 def mel_filters(rate: int, frame: int, bands: int, low_hz: float, high_hz: float) -> Tensor:
@@ -145,6 +145,7 @@ class LogMel(nn.Module):
         return [(self.history,), (self.level.size,), (self.mean.size,)]
 
     def forward(self, pcm: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """`pcm` (B, n), n a multiple of the hop, and the three parts of the state."""
         samples = torch.cat([state[0], pcm], dim=1)
         energies = self.long(samples)
         level, level_state = self.level(energies.mean(dim=1, keepdim=True), state[1])
@@ -160,4 +161,5 @@ class LogMel(nn.Module):
         energies = self.short(samples[:, self.history - self.short.history :])
         batch, bands, length = energies.shape
         energies = energies.reshape(batch, bands, length // self.per_frame, self.per_frame)
-        return energies.permute(0, 1, 3, 2).reshape(batch, -1, length // self.per_frame)
+        grouped: Tensor = energies.permute(0, 1, 3, 2)
+        return grouped.reshape(batch, -1, length // self.per_frame)

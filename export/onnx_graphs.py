@@ -1,4 +1,4 @@
-"""The student as ONNX: a stream graph with explicit state and a window graph, from the same weights."""
+"""The student as ONNX: a stream graph with explicit state, a window graph, the same weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 import logging
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +23,7 @@ WINDOW_OUTPUTS = ["scores", "step_scores", "embedding"]
 
 
 class StreamGraph(nn.Module):
-    """One hop: pcm (1, hop), state (1, s) -> scores (1, K), steps (1, K, S), embedding (1, D), state."""
+    """One hop: pcm (1, hop), state (1, s) -> scores (1, K), steps (1, K, S), embedding, state."""
 
     def __init__(self, student: Student):
         super().__init__()
@@ -50,9 +51,10 @@ class WindowGraph(nn.Module):
 def folded(student: Student) -> Student:
     """A copy in evaluation mode with every batch norm folded into its convolution."""
     student = copy.deepcopy(student).eval()
-    for block in student.blocks:
-        block.conv = nn.utils.fuse_conv_bn_eval(block.conv, block.norm)
-        block.norm = nn.Identity()
+    for block in student.causal_blocks():
+        if isinstance(block.norm, nn.BatchNorm1d):
+            block.conv = nn.utils.fuse_conv_bn_eval(block.conv, block.norm)
+            block.norm = nn.Identity()
     return student
 
 
@@ -77,7 +79,8 @@ def with_contract(model: ModelProto, contract: str) -> bytes:
     entry = model.metadata_props.add()
     entry.key, entry.value = CONTRACT_KEY, contract
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def _export(
@@ -114,7 +117,7 @@ def _export(
 
 
 def _generate_sines(graph: onnx.GraphProto, module: nn.Module) -> None:
-    """Store the front end's sines as the few numbers that make them: a quarter megabyte less a file.
+    """Store the front end's sines as the few numbers that make them: 0.25 MB less per file.
 
     `k * n mod N` is exact in float32, so the angle is; runtimes fold these nodes when they load.
     """
@@ -152,6 +155,7 @@ def _generate_sines(graph: onnx.GraphProto, module: nn.Module) -> None:
             graph.node.insert(index, node)
 
 
-def _node(kind: str, inputs: list[str], output: str, prefix: str, **attributes: int) -> NodeProto:
+def _node(kind: str, inputs: list[str], output: str, prefix: str, **attributes: Any) -> NodeProto:
     names = [f"{prefix}.{name}" for name in inputs]
-    return helper.make_node(kind, names, [f"{prefix}.{output}"], **attributes)
+    node: NodeProto = helper.make_node(kind, names, [f"{prefix}.{output}"], **attributes)
+    return node

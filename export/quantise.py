@@ -8,7 +8,7 @@ carried state, the residual sums and the heads stay float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 from torch import Tensor
 
-from export.student import Student
+from export.student import CausalBlock, Student
 
 WEIGHT_LIMIT = 63
 QUANTILE = 0.9999
@@ -58,7 +58,7 @@ def measure_scales(student: Student, pcm: Iterable[Tensor]) -> list[tuple[Scale,
     ranges: list[list[list[float]]] = [[] for _ in student.blocks]
     hooks = [
         block.conv.register_forward_hook(_recorder(ranges[index], block))
-        for index, block in enumerate(student.blocks)
+        for index, block in enumerate(student.causal_blocks())
     ]
     try:
         for batch in pcm:
@@ -77,7 +77,9 @@ def measure_scales(student: Student, pcm: Iterable[Tensor]) -> list[tuple[Scale,
     return scales
 
 
-def _recorder(rows: list[list[float]], block: torch.nn.Module):  # type: ignore[no-untyped-def]
+def _recorder(
+    rows: list[list[float]], block: CausalBlock
+) -> Callable[[torch.nn.Module, tuple[Tensor], Tensor], None]:
     def record(_module: torch.nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         x = inputs[0].flatten().numpy()
         y = torch.relu(block.norm(output)).flatten().numpy()
@@ -103,9 +105,7 @@ def quantise(model: ModelProto, scales: list[tuple[Scale, Scale]]) -> ModelProto
     return result
 
 
-def _quantise_block(
-    graph: onnx.GraphProto, index: int, inputs: Scale, outputs: Scale
-) -> None:
+def _quantise_block(graph: onnx.GraphProto, index: int, inputs: Scale, outputs: Scale) -> None:
     conv = _consumer(graph, WEIGHT_NAME.format(index))
     relu = _consumer(graph, conv.output[0])
     if relu.op_type != "Relu":
@@ -139,7 +139,7 @@ def _pair(
 def _weights(graph: onnx.GraphProto, prefix: str, conv: NodeProto) -> np.ndarray:
     """Replace the weight by int8 codes and a per-channel dequantise; returns the scales."""
     weight = _take(graph, conv.input[1])
-    scale = np.abs(weight).reshape(len(weight), -1).max(axis=1) / WEIGHT_LIMIT
+    scale: np.ndarray = np.abs(weight).reshape(len(weight), -1).max(axis=1) / WEIGHT_LIMIT
     scale = np.maximum(scale, 1e-8).astype(np.float32)
     codes = np.rint(weight / scale[:, None, None]).astype(np.int8)
     conv.input[1] = _dequantised(graph, f"{prefix}.weight", codes, scale)
@@ -181,7 +181,8 @@ def _consumer(graph: onnx.GraphProto, name: str) -> NodeProto:
     users = [node for node in graph.node if name in node.input]
     if len(users) != 1:
         raise QuantiseError(f"{name!r} has {len(users)} users, expected one")
-    return users[0]
+    user: NodeProto = users[0]
+    return user
 
 
 def _sort_nodes(graph: onnx.GraphProto) -> None:

@@ -53,6 +53,7 @@ class StudentConfig:
 
     @property
     def frames_per_hop(self) -> int:
+        """Front-end frames per hop."""
         return self.hop // self.front_end.frame_hop
 
     @property
@@ -175,7 +176,9 @@ def _build(kind: Any, values: dict[str, Any]) -> Any:
     unknown = sorted(set(values) - names)
     if unknown:
         raise RecipeError(f"unknown key {unknown[0]!r} in {kind.__name__}; known: {sorted(names)}")
-    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    frozen = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
     try:
         return kind(**frozen)
     except TypeError as error:

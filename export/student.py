@@ -38,7 +38,7 @@ class CausalBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int, stride: int):
         super().__init__()
         self.conv = nn.Conv1d(inputs, outputs, kernel, stride, dilation=dilation, bias=False)
-        self.norm = nn.BatchNorm1d(outputs)
+        self.norm: nn.BatchNorm1d | nn.Identity = nn.BatchNorm1d(outputs)
         self.residual = inputs == outputs and stride == 1
         self.inputs = inputs
         self.history = (kernel - 1) * dilation + 1 - stride
@@ -76,6 +76,10 @@ class Student(nn.Module):
     def state_size(self) -> int:
         """Floats of carried state."""
         return sum(_size(shape) for shape in self.state_shapes)
+
+    def causal_blocks(self) -> list[CausalBlock]:
+        """The trunk, in order."""
+        return [block for block in self.blocks if isinstance(block, CausalBlock)]
 
     def zero_state(self, batch: int) -> Tensor:
         """The state that starts every stream: (batch, state_size) zeros."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,14 @@ from export.data import UNKNOWN, Batch, Clip, CropSampler, load_clips
 from export.recipe import Augmentation, Pooling, Recipe, RecipeError
 from export.student import Student, StudentOutput
 
-COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeRemainingColumn(),
+)
 VALIDATE_EVERY = 2
+STUDENT = "student.pt"
 SHIFTED = Augmentation(response=1.0, band_limit=1.0, noise=1.0, snr_db=(10.0, 30.0), hum=0.2)
 
 
@@ -86,7 +92,6 @@ class _Run:
             pct_start=0.15,
         )
         self.epoch = 0
-        self.best = -1.0
 
     def save(self, path: Path) -> None:
         _save(
@@ -97,7 +102,6 @@ class _Run:
                 "optimiser": self.optimiser.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "epoch": self.epoch,
-                "best": self.best,
             },
         )
 
@@ -107,7 +111,7 @@ class _Run:
         self.average.load_state_dict(saved["average"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.schedule.load_state_dict(saved["schedule"])
-        self.epoch, self.best = saved["epoch"], saved["best"]
+        self.epoch = saved["epoch"]
 
     def train_epoch(self, sampler: CropSampler, advance: Callable[[], None]) -> dict[str, float]:
         """One epoch; its randomness depends on the seed and the epoch's number alone."""
@@ -144,10 +148,11 @@ class _Run:
 
 
 def train(recipe: Recipe, data_root: Path, folder: Path, *, quiet: bool = False) -> Student:
-    """Train `recipe` and return the best student by validation score.
+    """Train `recipe` and return the exponential average of its weights after the last epoch.
 
-    `folder` receives `checkpoint.pt` (resume), `best.pt` and `log.jsonl`. Calling it again continues
-    where it stopped; a finished run returns at once.
+    Validation scores are logged, never selected on: on so few patients the best epoch is luck.
+    `folder` receives `checkpoint.pt` (resume), `student.pt` and `log.jsonl`. Calling it again
+    continues where it stopped; a finished run returns at once.
 
     Raises:
         CorpusError: a corpus is missing.
@@ -164,29 +169,19 @@ def train(recipe: Recipe, data_root: Path, folder: Path, *, quiet: bool = False)
     epochs, steps = recipe.training.epochs, recipe.training.steps
     if run.epoch < epochs:
         sampler = _sampler(recipe, data_root)
-        validation = _clips(recipe, data_root, "val")
+        validation = [clip for group in _clips(recipe, data_root, "val") for clip in group]
         with Progress(*COLUMNS, disable=quiet) as bar:
             task = bar.add_task("training", total=epochs * steps, completed=run.epoch * steps)
             while run.epoch < epochs:
                 losses = run.train_epoch(sampler, lambda: bar.advance(task))
-                scores = _validate(run, [clip for group in validation for clip in group], folder)
+                scores: dict[str, float] = {}
+                if run.epoch % VALIDATE_EVERY == 0 or run.epoch == epochs:
+                    scores = validation_scores(run.average, validation, recipe)
                 run.save(checkpoint)
                 _log(folder, {"epoch": run.epoch, **losses, **scores})
-                bar.update(task, description=f"epoch {run.epoch}, best {run.best:.3f}")
+                bar.update(task, description=f"epoch {run.epoch}")
+        _save(folder / STUDENT, run.average.state_dict())
     return load_student(recipe, folder)
-
-
-def _validate(run: _Run, clips: list[Clip], folder: Path) -> dict[str, float]:
-    """Scores every second epoch; the best average so far becomes `best.pt`."""
-    if run.epoch % VALIDATE_EVERY and run.epoch != run.recipe.training.epochs:
-        return {}
-    scores = validation_scores(run.average, clips, run.recipe)
-    mean = float(np.mean(list(scores.values())))
-    if mean > run.best:
-        run.best = mean
-        best = {"model": run.average.state_dict(), "scores": scores, "epoch": run.epoch}
-        _save(folder / "best.pt", best)
-    return scores
 
 
 def _clips(recipe: Recipe, data_root: Path, split: str) -> list[list[Clip]]:
@@ -212,19 +207,19 @@ def _log(folder: Path, record: dict[str, float]) -> None:
 
 
 def load_student(recipe: Recipe, run: Path) -> Student:
-    """The best student of a run, in evaluation mode.
+    """The trained student of a finished run, in evaluation mode.
 
     Raises:
         RecipeError: the run has no student yet, or the recipe describes another one.
     """
-    best = run / "best.pt"
-    if not best.is_file():
-        raise RecipeError(f"no trained student at {best}: run 'acula-edge export train' first")
+    path = run / STUDENT
+    if not path.is_file():
+        raise RecipeError(f"no trained student at {path}: run 'acula-edge export train' first")
     student = Student(recipe.student)
     try:
-        student.load_state_dict(torch.load(best, weights_only=True)["model"])
+        student.load_state_dict(torch.load(path, weights_only=True))
     except RuntimeError:
-        raise RecipeError(f"{best} was trained with another [student] section") from None
+        raise RecipeError(f"{path} was trained with another [student] section") from None
     return student.eval()
 
 
@@ -238,8 +233,10 @@ def _update_average(average: Student, model: Student, decay: float) -> None:
 
 
 @torch.no_grad()
-def score_clips(model: Student, clips: list[Clip], recipe: Recipe, shifted: bool = False) -> np.ndarray:
-    """Pooled logits (N, K) of whole recordings; `shifted` passes each through a random other device."""
+def score_clips(
+    model: Student, clips: list[Clip], recipe: Recipe, shifted: bool = False
+) -> np.ndarray:
+    """Pooled logits (N, K) of whole recordings; `shifted` passes each through another device."""
     model.eval()
     rows = []
     hop = recipe.student.hop
@@ -266,7 +263,7 @@ def validation_scores(model: Student, clips: list[Clip], recipe: Recipe) -> dict
     return scores
 
 
-def _save(path: Path, content: dict[str, object]) -> None:
+def _save(path: Path, content: Mapping[str, object]) -> None:
     temporary = path.with_suffix(".partial")
     torch.save(content, temporary)
     temporary.replace(path)

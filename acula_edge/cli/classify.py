@@ -27,7 +27,7 @@ def classify(
     key: Annotated[str | None, typer.Option(help="minisign key the bundle must bear.")] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="One exam per line.")] = False,
 ) -> None:
-    """Score recordings offline. A bad file is reported; the others are still scored (exit code 1)."""
+    """Score recordings offline. A bad file is reported, the others are scored (exit code 1)."""
     from acula_edge.bundle import load_bundle  # noqa: PLC0415
     from acula_edge.classifying import classify as run  # noqa: PLC0415
     from acula_edge.classifying import expand  # noqa: PLC0415

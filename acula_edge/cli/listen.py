@@ -42,6 +42,15 @@ class Options:
     sample_format: str
 
 
+@dataclass(frozen=True)
+class Input:
+    """An open source, the site it is heard at, and what its licence asks to be said."""
+
+    source: Source
+    site: str | None
+    credit: str = ""
+
+
 def listen(
     *,
     spec: Annotated[
@@ -92,18 +101,19 @@ def listen(
         *(duration, fast, rate, channels, sample_format),
     )
     with ExitStack() as stack:
-        source, credit = _enter_source(stack, options, or_demo=or_demo)
+        heard = _enter_input(stack, options, or_demo=or_demo)
+        source = heard.source
         session = stack.enter_context(
             Session(
                 model,
-                site=options.site,
+                site=heard.site,
                 source_rate=source.rate,
                 variant=variant,
                 device=source.name if spec is None else "",
                 trusted_key=key,
             )
         )
-        sinks: list[Sink] = [_view(credit, json_lines=json_lines)]
+        sinks: list[Sink] = [_view(heard.credit, json_lines=json_lines)]
         if record is not None:
             sinks.append(_recording(record, source, session, options))
         outcome = run(source, session, sinks, duration=duration)
@@ -111,11 +121,8 @@ def listen(
         raise outcome.problems[0]
 
 
-def _enter_source(stack: ExitStack, options: Options, *, or_demo: bool) -> tuple[Source, str]:
-    """The open source, or the demo where there is no microphone and that was allowed.
-
-    With it, what its licence asks to be said: nothing but for the demo.
-    """
+def _enter_input(stack: ExitStack, options: Options, *, or_demo: bool) -> Input:
+    """The source asked for, or the demo where there is no microphone and that was allowed."""
     from acula_edge.sources.open import open_source  # noqa: PLC0415 - loads numpy
 
     try:
@@ -128,7 +135,7 @@ def _enter_source(stack: ExitStack, options: Options, *, or_demo: bool) -> tuple
             channels=options.channels,
             sample_format=options.sample_format,
         )
-        return stack.enter_context(source), ""
+        return Input(stack.enter_context(source), options.site)
     except (DeviceError, MissingDependencyError) as error:
         if options.input is not None:
             raise
@@ -138,19 +145,21 @@ def _enter_source(stack: ExitStack, options: Options, *, or_demo: bool) -> tuple
                 f"{reason}; without a microphone, hear a recording with --input FILE, "
                 "or the bundled one with --or-demo."
             ) from error
-        demo, credit = _demo(reason, options.site)
-        return stack.enter_context(demo), credit
+        demo = _demo(reason, options.site)
+        stack.enter_context(demo.source)
+        return demo
 
 
-def _demo(reason: str, site: str | None) -> tuple[Source, str]:
+def _demo(reason: str, site: str | None) -> Input:
+    """The demo of a site; where none was asked for, it is heard at its own."""
     from acula_edge.demo import default_demo  # noqa: PLC0415 - loads only when needed
     from acula_edge.sources.open import open_source  # noqa: PLC0415
 
     demo = default_demo(site)
-    typer.echo(f"{reason}; playing the demo instead: {demo.title}.", err=True)
+    typer.echo(f"{reason}. Playing the demo instead: {demo.title}.", err=True)
     source = open_source(str(demo.path), realtime=True)
     source.name = f"demo: {demo.title}"
-    return source, f"Demo recording: {demo.attribution} {demo.licence}."
+    return Input(source, demo.site, f"Demo recording: {demo.attribution} {demo.licence}.")
 
 
 def _view(credit: str, *, json_lines: bool) -> Sink:
@@ -181,7 +190,7 @@ def _parameters(source: Source, session: Listener, options: Options) -> dict[str
         "model": manifest.name,
         "model_version": manifest.version,
         "model_digest": session.bundle.digest,
-        "site": options.site,
+        "site": session.site,
         "variant": options.variant,
         "source": source.name,
         "options": asdict(options),

@@ -27,7 +27,9 @@ class Package:
 
 PACKAGES = (
     Package("export", "export.cli", "export", "Train, quantise, measure and write model bundles."),
-    Package("bench", "benchmarks.cli", "bench", "Measure cost and capture beside a peer, in one run."),
+    Package(
+        "bench", "benchmarks.cli", "bench", "Measure cost and capture beside a peer, in one run."
+    ),
 )
 
 
@@ -39,7 +41,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _runner(package: Package):  # type: ignore[no-untyped-def]
-    def run(args: Annotated[list[str] | None, typer.Argument(metavar="COMMAND ...")] = None) -> None:
+    def run(
+        args: Annotated[list[str] | None, typer.Argument(metavar="COMMAND ...")] = None,
+    ) -> None:
         load(package)(args or ["--help"], prog_name=f"acula-edge {package.command}")
 
     return run

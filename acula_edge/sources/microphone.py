@@ -30,9 +30,10 @@ class Microphone:
     A device that falls silent for `watchdog_seconds` is lost: `blocks` yields a DEVICE_LOST fault,
     looks for the same device by its stable id until it is back, and yields DEVICE_BACK. No samples
     exist for the outage, so its length is the one thing here that is measured by the monotonic
-    clock: the next block carries it as `lost`, and no fault does, so that it counts once. A device that comes back with another rate is
-    resampled to the original one. Looking for it restarts PortAudio, which kills every other stream
-    of the process: listen to one microphone per process.
+    clock: the next block carries it as `lost`, and no fault does, so that it is counted once. A
+    device that comes back with another rate is resampled to the original one. Looking for it
+    restarts PortAudio, which kills every other stream of the process: listen to one microphone per
+    process.
 
     A consumer may fall behind by `buffer_seconds`; beyond that, samples are lost and counted.
     Opening raises DeviceError or MissingDependencyError.

@@ -1,4 +1,4 @@
-"""CirCor DigiScope 1.0.3 (PhysioNet 2022): heart sounds of children, up to four auscultation sites."""
+"""CirCor DigiScope 1.0.3 (PhysioNet 2022): children's hearts at up to four sites."""
 
 from __future__ import annotations
 

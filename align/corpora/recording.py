@@ -9,7 +9,6 @@ from pathlib import Path
 from align.splits import Split
 
 
-
 class CorpusError(Exception):
     """A corpus is missing, unreadable or not laid out as its publishers document."""
 

@@ -11,7 +11,12 @@ from align.splits import sprsound_split
 
 WHEEZE_EVENTS = frozenset({"Wheeze", "Rhonchi", "Stridor", "Wheeze+Crackle"})
 CRACKLE_EVENTS = frozenset({"Fine Crackle", "Coarse Crackle", "Wheeze+Crackle"})
-SITES = {"p1": "left posterior", "p2": "left lateral", "p3": "right posterior", "p4": "right lateral"}
+SITES = {
+    "p1": "left posterior",
+    "p2": "left lateral",
+    "p3": "right posterior",
+    "p4": "right lateral",
+}
 SOURCES = (
     ("train_json", "train_wav", False),
     ("test_json/intra_test_json", "test_wav", False),

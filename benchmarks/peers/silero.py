@@ -1,4 +1,4 @@
-"""Silero VAD through numpy and ONNX Runtime: the best-known streaming audio model as a yardstick."""
+"""Silero VAD through numpy and ONNX Runtime: the best-known streaming model, as a yardstick."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from benchmarks.virtual_stethoscope import PulseServer, missing_tools, pulse_server
 
 

@@ -1,4 +1,4 @@
-"""The JSON form of every event validates against the published schema, and the schema refuses others."""
+"""Every event matches the published schema, and the schema refuses what is not an event."""
 
 import json
 from importlib.resources import files
@@ -77,7 +77,13 @@ def test_the_schema_knows_every_reason(reason):
 
 @pytest.mark.parametrize(
     "change",
-    [{"extra": 1}, {"schema": 2}, {"quality": "fine"}, {"reasons": ["bored"]}, {"scores": {"m": 1.5}}],
+    [
+        {"extra": 1},
+        {"schema": 2},
+        {"quality": "fine"},
+        {"reasons": ["bored"]},
+        {"scores": {"m": 1.5}},
+    ],
 )
 def test_the_schema_refuses_what_is_not_an_event(change):
     line = to_json(EVENTS[0]) | change

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 import soundfile
@@ -21,9 +23,19 @@ from acula_edge.errors import (
     RecordingError,
     UsageError,
 )
-from acula_edge.events import Decision, Event, Exam, FindingResult, QualityState, Window
+from acula_edge.events import (
+    Decision,
+    Event,
+    Exam,
+    FindingResult,
+    Quality,
+    QualityState,
+    Reason,
+    Window,
+)
 
 RATE = 4000
+SCHEMA = json.loads(files("acula_edge").joinpath("schemas/event.schema.json").read_text())
 
 
 class FakeSession:
@@ -47,6 +59,9 @@ class FakeSession:
     def push(self, pcm: Any, lost: int = 0) -> list[Event]:
         return [Window(0.0, 0.1, {"murmur": 0.2}, (), QualityState.OK)]
 
+    def flush(self) -> list[Event]:
+        return [Quality(0.1, QualityState.WARN, (Reason.HUM,))]
+
     def finish(self) -> Exam:
         result = {"murmur": FindingResult(0.2, Decision.ABSENT)}
         return Exam(result, False, (), "m 1", "", "heart", 1.0, 1.0, 0.0, 0.0)
@@ -64,7 +79,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch, recording: Path) -> None:
     monkeypatch.setattr("acula_edge.session.Session", FakeSession)
     demo: Any = ModuleType("acula_edge.demo")
     demo.default_demo = lambda site=None: SimpleNamespace(
-        path=recording, title="a heart", site="heart", attribution="someone"
+        path=recording, title="a heart", site="heart", attribution="Someone.", licence="CC BY 4.0"
     )
     monkeypatch.setitem(sys.modules, "acula_edge.demo", demo)
 
@@ -90,7 +105,9 @@ def test_json_is_all_there_is_on_stdout(recording: Path) -> None:
     result = run("listen", "--input", str(recording), "--fast", "--json", "--site", "heart")
     assert result.exit_code == 0
     lines = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [line["type"] for line in lines] == ["window"] * 10 + ["exam"]
+    assert [line["type"] for line in lines] == ["window"] * 10 + ["quality", "exam"]
+    for line in lines:
+        jsonschema.Draft202012Validator(SCHEMA).validate(line)
     assert FakeSession.seen["site"] == "heart"
     assert FakeSession.seen["source_rate"] == RATE
 
@@ -149,8 +166,18 @@ def test_a_missing_microphone_says_what_else_to_do() -> None:
 def test_or_demo_plays_the_demo_and_says_so() -> None:
     result = run("listen", "--or-demo", "--json", "--duration", "0.2")
     assert result.exit_code == 0
-    assert "No input device was found. Playing the demo instead: a heart" in result.stderr
-    assert len(result.stdout.splitlines()) == 3
+    assert result.stderr == "No input device was found. Playing the demo instead: a heart.\n"
+    assert len(result.stdout.splitlines()) == 4
+    assert FakeSession.seen["site"] == "heart", "a demo is heard at its own site"
+    assert FakeSession.seen["device"] == "demo: a heart"
+
+
+@pytest.mark.usefixtures("no_microphone")
+def test_the_demo_is_named_and_credited() -> None:
+    result = run("listen", "--or-demo", "--duration", "0.2")
+    assert result.exit_code == 0
+    assert "demo: a heart" in result.stdout.splitlines()[0]
+    assert result.stdout.splitlines()[-1] == "Demo recording: Someone. CC BY 4.0."
 
 
 def test_or_demo_does_not_hide_a_missing_file(tmp_path: Path) -> None:

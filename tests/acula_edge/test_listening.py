@@ -8,17 +8,21 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
+import jsonschema
 import numpy as np
 import pytest
 import soundfile
 
+from acula_edge.demo import demos
 from acula_edge.errors import AudioFileError, RecordingError
 from acula_edge.events import (
     Decision,
+    Detection,
     Event,
     Exam,
     Fault,
@@ -29,7 +33,9 @@ from acula_edge.events import (
 )
 from acula_edge.listening import JsonSink, Outcome, RecordSink, Run, Sink, listen
 from acula_edge.recorder import Recorder
+from acula_edge.session import Session
 from acula_edge.sources.base import Block
+from acula_edge.sources.files import FileSource
 
 RATE = 4000
 
@@ -70,14 +76,19 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.pushed: list[tuple[int, int]] = []
-        self.finished = False
+        self.flushed = self.finished = False
 
     def push(self, pcm: Any, lost: int = 0) -> list[Event]:
         self.pushed.append((len(pcm), lost))
         end = sum(n + gap for n, gap in self.pushed) / RATE
         return [Window(end - 0.1, end, {"murmur": 0.2}, (), QualityState.OK)]
 
+    def flush(self) -> list[Event]:
+        self.flushed = True
+        return [Detection(9.0, "murmur", True, 0.7)]
+
     def finish(self) -> Exam:
+        assert self.flushed
         self.finished = True
         result = {"murmur": FindingResult(0.2, Decision.ABSENT)}
         return Exam(result, False, (), "heart-lung 1", "", "heart", 1.0, 1.0, 0.0, 0.0)
@@ -129,7 +140,7 @@ def test_sinks_hear_sound_faults_and_the_exam_in_order() -> None:
     assert spy.calls == [
         "start heart-lung 1 {'murmur': 0.6}",
         *("block 400", "events Window", "events Fault", "block 400", "events Window"),
-        *("finish", "close"),
+        *("events Detection", "finish", "close"),
     ]
 
 
@@ -154,13 +165,16 @@ def test_json_is_one_event_per_line_and_ends_with_the_exam() -> None:
     out = io.StringIO()
     play([block(0), Fault(0.1, FaultKind.GAP, 0.5), block(400)], [JsonSink(out)])
     types = [json.loads(line)["type"] for line in out.getvalue().splitlines()]
-    assert types == ["window", "fault", "window", "exam"]
+    assert types == ["window", "fault", "window", "detection", "exam"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_waiting_ends_with_the_exam(number: signal.Signals) -> None:
     class Ask(Spy):
         def events(self, events: Sequence[Event]) -> None:
+            super().events(events)
+            if isinstance(events[0], Detection):  # flushed: the loop has ended
+                return
             signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), number))
             signal.setitimer(signal.ITIMER_REAL, 0.1)
 
@@ -168,7 +182,7 @@ def test_a_signal_while_waiting_ends_with_the_exam(number: signal.Signals) -> No
     before = signal.getsignal(number)
     _, session = play([block(0)], [spy], endless=True)
     assert session.finished
-    assert spy.calls[-2:] == ["finish", "close"]
+    assert spy.calls[-3:] == ["events Detection", "finish", "close"]
     assert signal.getsignal(number) is before
 
 
@@ -180,7 +194,8 @@ def test_a_signal_amid_work_lets_the_block_finish() -> None:
 
     spy = Ask()
     play([block(0), block(400)], [spy])
-    assert spy.calls[1:] == ["block 400", "events Window", "finish", "close"]
+    assert spy.calls[1:-2] == ["block 400", "events Window", "events Detection"]
+    assert spy.calls[-2:] == ["finish", "close"]
 
 
 def test_a_second_interrupt_gives_up_but_closes_the_sinks() -> None:
@@ -219,7 +234,7 @@ def test_a_source_that_breaks_off_still_gives_the_exam() -> None:
     outcome = listen(Truncated([block(0)]), session, [spy])
     assert session.finished
     assert [str(problem) for problem in outcome.problems] == ["truncated"]
-    assert spy.calls[-3:] == ["problem truncated", "finish", "close"]
+    assert spy.calls[-4:] == ["events Detection", "problem truncated", "finish", "close"]
 
 
 def test_an_error_of_the_session_still_closes_the_recording(tmp_path: Path) -> None:
@@ -240,5 +255,21 @@ def test_a_recorded_run_holds_sound_received_and_all_events(tmp_path: Path) -> N
     play([block(0), fault, block(600, lost=200)], [RecordSink(recorder)])
     assert soundfile.info(recorder.path / "audio.flac").frames == 800
     lines = (recorder.path / "events.jsonl").read_text().splitlines()
-    assert [json.loads(line)["type"] for line in lines] == ["window", "fault", "window"]
+    types = [json.loads(line)["type"] for line in lines]
+    assert types == ["window", "fault", "window", "detection"]
     assert (recorder.path / "exam.json").exists()
+
+
+def test_the_lines_of_a_real_session_match_the_published_schema(tmp_path: Path) -> None:
+    schema = json.loads(files("acula_edge").joinpath("schemas/event.schema.json").read_text())
+    out = io.StringIO()
+    with (
+        FileSource(demos()[0].path) as source,
+        Session(source_rate=source.rate) as session,
+    ):
+        recorder = Recorder(tmp_path, rate=source.rate, parameters={})
+        listen(source, session, [JsonSink(out), RecordSink(recorder)], duration=4.0)
+    lines = out.getvalue().splitlines()
+    assert (recorder.path / "events.jsonl").read_text().splitlines() == lines[:-1]
+    for text in (*lines, (recorder.path / "exam.json").read_text()):
+        jsonschema.Draft202012Validator(schema).validate(json.loads(text))

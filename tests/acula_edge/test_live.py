@@ -26,17 +26,12 @@ from acula_edge.events import (
     Window,
 )
 from acula_edge.listening import Run
-from acula_edge.live import (
-    FAULTS,
-    REASONS,
-    LiveView,
-    PlainView,
-    SoundTrace,
-    advice,
-    exam_summary,
-    view_for,
-)
 from acula_edge.sources.base import Block
+from acula_edge.view import view_for
+from acula_edge.view.live import LiveView
+from acula_edge.view.picture import SoundTrace
+from acula_edge.view.plain import PlainView
+from acula_edge.view.words import FAULTS, REASONS, advice, exam_summary
 
 RATE = 4000
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -235,6 +230,25 @@ def test_the_summary_says_decision_and_seconds(
     assert "lost 0.3 s" in text
     assert NOTICE in text
     assert ("listen longer" in text) is (decision is Decision.UNSURE)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_summary_ends_with_the_credit_of_the_recording(terminal: bool) -> None:
+    utf = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    screen = Console(file=utf, force_terminal=terminal, width=80, _environ={"TERM": "xterm"})
+    view = view_for(screen, credit="Recording: someone et al.\x1b[2J CC BY 4.0.")
+    view.start(make_run())
+    view.finish(exam(Decision.ABSENT, 0.1))
+    utf.flush()
+    last = utf.buffer.getvalue().decode().splitlines()[-1]
+    assert ESCAPE.sub("", last).strip() == "Recording: someone et al.?[2J CC BY 4.0."
+
+
+def test_names_of_findings_cannot_steer_the_terminal_from_the_summary() -> None:
+    screen = console()
+    evil = {"evil\x1b[2J": FindingResult(0.5, Decision.UNSURE)}
+    screen.print(exam_summary(Exam(evil, False, (), "m", "", "", 1.0, 1.0, 0.0, 0.0)))
+    assert "\x1b[2J" not in screen.file.getvalue()
 
 
 def test_every_code_has_words() -> None:

@@ -5,25 +5,36 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 import soundfile
 
-from acula_edge import recorder
 from acula_edge.errors import RecordingError
 from acula_edge.events import (
     Decision,
+    Detection,
+    Event,
     Exam,
     Fault,
     FaultKind,
     FindingResult,
+    Quality,
     QualityState,
+    Reason,
     Window,
 )
 from acula_edge.recorder import Recorder
+from acula_edge.wav import HEADER_BYTES, PART_BYTES
 
+SCHEMA = json.loads(files("acula_edge").joinpath("schemas/event.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+NAN, INFINITY = float("nan"), float("inf")
 EXAM = Exam(
     findings={"murmur": FindingResult(None, Decision.UNSURE)},
     abstained=True,
@@ -40,6 +51,13 @@ EXAM = Exam(
 
 def codes(path: Path) -> np.ndarray:
     return soundfile.read(path, dtype="int32")[0] >> 8
+
+
+def strict(text: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def noise(n: int, seed: int = 0) -> np.ndarray:
@@ -89,11 +107,41 @@ def test_what_does_not_fit_is_clamped_and_counted(tmp_path: Path) -> None:
 def test_events_are_strict_json_lines(tmp_path: Path) -> None:
     sink = Recorder(tmp_path, rate=4000, parameters={})
     sink.event(Fault(1.0, FaultKind.GAP, 0.25))
-    sink.event(Window(0.0, 1.0, {"murmur": float("nan")}, (), QualityState.REFUSE))
+    sink.event(Window(0.0, 1.0, {"murmur": NAN, "crackle": -INFINITY}, (), QualityState.OK))
     sink.close()
-    lines = [json.loads(line) for line in (sink.path / "events.jsonl").read_text().splitlines()]
+    lines = [strict(line) for line in (sink.path / "events.jsonl").read_text().splitlines()]
     assert [line["type"] for line in lines] == ["fault", "window"]
-    assert lines[1]["scores"] == {"murmur": None}
+    assert lines[1]["scores"] == {"murmur": None, "crackle": None}
+    for line in lines:
+        VALIDATOR.validate(line)
+
+
+EVENTS: list[Event] = [
+    Window(0.0, 0.2, {"murmur": 0.1}, ("murmur",), QualityState.OK),
+    Window(0.2, 0.4, {}, (), QualityState.REFUSE, tuple(Reason)),
+    Quality(0.2, QualityState.WARN, (Reason.HUM,)),
+    *(Detection(0.4, "murmur", on=on, probability=0.5) for on in (True, False)),
+    *(Fault(0.5, kind, 0.1) for kind in FaultKind),
+]
+
+
+@pytest.mark.parametrize("probability", [None, NAN, 0.25])
+def test_what_is_written_matches_the_published_schema(
+    tmp_path: Path, probability: float | None
+) -> None:
+    sink = Recorder(tmp_path, rate=4000, parameters={"nan": NAN})
+    for event in EVENTS:
+        sink.event(event)
+    sink.write(np.array([2.0], dtype=np.float32))
+    results = {"murmur": FindingResult(probability, Decision.UNSURE)}
+    sink.close(replace(EXAM, findings=results, reasons=tuple(Reason)))
+    lines = (sink.path / "events.jsonl").read_text().splitlines()
+    assert len(lines) == len(EVENTS)
+    exam = strict((sink.path / "exam.json").read_text())
+    assert exam["clamped_samples"] == 1
+    for record in (*map(strict, lines), exam):
+        VALIDATOR.validate(record)
+    assert strict((sink.path / "parameters.json").read_text())["nan"] is None
 
 
 def test_without_an_exam_the_wav_stays(tmp_path: Path) -> None:
@@ -124,13 +172,13 @@ def test_sound_beyond_the_limit_of_wav_goes_to_the_next_file(tmp_path: Path) -> 
 
 
 def test_the_limit_itself_fits_the_header() -> None:
-    assert recorder.PART_BYTES + recorder.HEADER_BYTES < 2**32
+    assert PART_BYTES + HEADER_BYTES < 2**32
 
 
 def test_a_flac_that_differs_never_replaces_the_wav(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "_same_samples", lambda one, other: False)
+    monkeypatch.setattr("acula_edge.wav.same_samples", lambda one, other: False)
     sink = Recorder(tmp_path, rate=4000, parameters={})
     sink.write(noise(100))
     with pytest.raises(RecordingError, match="kept as WAV"):

@@ -1,4 +1,4 @@
-"""Adapters on tiny corpora laid out as their publishers document, and on the real copies if there."""
+"""Adapters on tiny corpora laid out as published, and on the real copies if they are there."""
 
 import json
 from collections import defaultdict
@@ -69,9 +69,7 @@ def sprsound(tmp_path):
     for name, (quality, event_list) in files.items():
         path = folder / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            json.dumps({"record_annotation": quality, "event_annotation": event_list})
-        )
+        path.write_text(json.dumps({"record_annotation": quality, "event_annotation": event_list}))
         audio = "train_wav" if name.startswith("train") else "test_wav"
         touch_audio(folder / audio / f"{path.stem}.wav")
     return tmp_path

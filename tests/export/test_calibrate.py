@@ -57,7 +57,10 @@ def test_separate_classes_leave_the_gap_unsure():
 def test_temperature_undoes_overconfidence():
     _, _, plain = exams(0.5)
     _, _, loud = exams(0.5, scale=4.0)
-    ratio = calibrate(SPEC, loud, Decision()).temperature / calibrate(SPEC, plain, Decision()).temperature
+    ratio = (
+        calibrate(SPEC, loud, Decision()).temperature
+        / calibrate(SPEC, plain, Decision()).temperature
+    )
     assert ratio == pytest.approx(4.0, rel=0.05)
 
 

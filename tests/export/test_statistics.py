@@ -26,7 +26,9 @@ def test_the_interval_widens_when_recordings_share_patients():
     value = np.repeat(random.random(40), 10)
 
     def width(patients):
-        estimate = patient_bootstrap(patients, lambda rows: float(value[rows].mean()), resamples=500)
+        estimate = patient_bootstrap(
+            patients, lambda rows: float(value[rows].mean()), resamples=500
+        )
         assert estimate.low < estimate.value < estimate.high
         return estimate.high - estimate.low
 

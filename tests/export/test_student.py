@@ -124,7 +124,7 @@ def test_calibration_refuses_nan_and_nothing(student):
 
 def test_quantise_refuses_a_graph_without_the_convolution(student):
     scales = [(Scale(0.1, 0), Scale(0.1, 0))] * 9
-    with pytest.raises(QuantiseError, match="blocks.3"):
+    with pytest.raises(QuantiseError, match=r"blocks\.3"):
         quantise(export_stream(student), scales)
 
 
