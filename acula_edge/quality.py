@@ -30,7 +30,6 @@ class GateSettings:
     clip_level: float = 0.985
     clip_warn: float = 0.005
     clip_refuse: float = 0.1
-    stuck_run: float = 0.05
     spectrum_seconds: float = 2.0
     spectrum_every: float = 1.0
     hum_width_hz: float = 1.0
@@ -45,12 +44,11 @@ class GateSettings:
 
 @dataclass(frozen=True)
 class BlockFacts:
-    """What one source block showed. `changed` is False when every sample equals the one before."""
+    """What one source block showed; `flat` is one value throughout, and not zero."""
 
     samples: int
     clipped: int
     invalid: int
-    changed: bool
     flat: bool
 
 
@@ -66,8 +64,7 @@ class SourceCheck:
         clipped = 0
         if high >= self._clip_level or low <= -self._clip_level:
             clipped = int(np.count_nonzero(np.abs(pcm) >= self._clip_level))
-        flat = low == high
-        return BlockFacts(len(pcm), clipped, invalid, changed=not flat, flat=flat and low != 0.0)
+        return BlockFacts(len(pcm), clipped, invalid, flat=low == high != 0.0)
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ class QualityGate:
         samples = sum(fact.samples for fact in facts)
         clipped = sum(fact.clipped for fact in facts)
         invalid = sum(fact.invalid for fact in facts)
-        stuck = bool(facts) and any(fact.flat for fact in facts)
+        stuck = bool(facts) and all(fact.flat for fact in facts)
         self._facts.append((samples, clipped, invalid, stuck))
         centred = pcm - pcm.mean()
         self._powers.append(float(np.dot(centred, centred)) / len(pcm))

@@ -15,6 +15,8 @@ app = typer.Typer(
     help="Measure cost and capture beside a peer, in one run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 Model = Annotated[str, typer.Option(help="Shipped bundle, or a path to one.")]
 

@@ -100,9 +100,9 @@ def _transfer(metrics: Mapping[str, Any]) -> list[str]:
     lines = [
         "### Devices never trained on: PhysioNet 2016",
         "",
-        "Murmur probability against *abnormal* (a diagnosis that includes coronary"
-        " disease, so part of it makes no murmur), recordings of good quality. No patient ids exist: the"
-        " interval resamples recordings.",
+        "Murmur probability against *abnormal* (a diagnosis that includes coronary disease, so part"
+        " of it makes no murmur), recordings of good quality. No patient ids exist: the interval"
+        " resamples recordings.",
         "",
         "| variant | database | recordings (abnormal) | AUROC | abstained |",
         "|---|---|---|---|---|",
@@ -159,3 +159,22 @@ def _limits(manifest: Manifest) -> str:
 
 def _span(estimate: Mapping[str, float]) -> str:
     return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+
+
+def readme_table(manifest: Manifest, variant: str = "cpu-int8") -> str:
+    """The README's figures of one variant, one row each."""
+    figures = manifest.metrics[variant]
+    rows = [
+        (spec.name, spec.definition, figures[spec.name]) for spec in manifest.findings
+    ]
+    rows += [
+        (f"physionet2016-{database}", "abnormal or not, a device never trained on", entry)
+        for database, entry in figures["physionet2016"].items()
+    ]
+    lines = ["| finding | question | recordings (positive) | AUROC |", "|---|---|---|---|"]
+    lines += [
+        f"| `{name}` | {question} | {entry['recordings']} ({entry['positive']})"
+        f" | {_span(entry['auroc'])} |"
+        for name, question, entry in rows
+    ]
+    return "\n".join(lines) + "\n"

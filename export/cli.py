@@ -25,6 +25,8 @@ app = typer.Typer(
     help="Train, quantise, measure and write model bundles.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 Recipe = Annotated[Path, typer.Argument(help="A recipe, such as export/recipes/heart-lung.toml.")]
