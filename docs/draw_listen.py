@@ -1,6 +1,6 @@
 """Draw docs/listen.svg: the live view at the end of the demo recording.
 
-    python docs/draw_listen.py
+python docs/draw_listen.py
 """
 
 from __future__ import annotations
@@ -25,10 +25,17 @@ def draw() -> None:
     """Hear the demo through the real session and view, and save the last frame."""
     demo = default_demo("heart")
     console = Console(
-        file=io.StringIO(), record=True, width=WIDTH, height=HEIGHT, force_terminal=True,
+        file=io.StringIO(),
+        record=True,
+        width=WIDTH,
+        height=HEIGHT,
+        force_terminal=True,
         color_system="truecolor",
     )
-    with open_source(str(demo.path)) as source, Session(site="heart", source_rate=source.rate) as session:
+    with (
+        open_source(str(demo.path)) as source,
+        Session(site="heart", source_rate=source.rate) as session,
+    ):
         source.name = demo.title
         view = LiveView(console)
         view.start(Run.of(source, session))

@@ -8,7 +8,6 @@ import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +34,7 @@ from align.corpora import read_corpus
 from export.calibrate import calibrate
 from export.card import model_card
 from export.data import Clip, load_clips
-from export.evaluate import FINDING_CORPUS, evaluate, labelled, score
+from export.evaluate import evaluate, score_split
 from export.onnx_graphs import OPSET, export_stream, export_window, with_contract
 from export.quantise import measure_scales, quantise
 from export.recipe import Recipe
@@ -78,19 +77,14 @@ def build_bundle(
     manifest = _draft(student, recipe, data_root)
     with tempfile.TemporaryDirectory() as folder:
         draft = _write(Path(folder) / "draft", manifest, graphs, golden, "draft")
+        validation = score_split(draft, "cpu-int8", data_root, "val", quiet=quiet)
         specs = tuple(
-            calibrate(spec, _validation(draft, spec, data_root, quiet), recipe.decision)
-            for spec in manifest.findings
+            calibrate(spec, validation[spec.name], recipe.decision) for spec in manifest.findings
         )
         manifest = replace(draft.manifest, findings=specs, golden=_golden(draft, golden))
         draft = _write(Path(folder) / "calibrated", manifest, graphs, golden, "draft")
         manifest = replace(draft.manifest, metrics=evaluate(draft, data_root, quiet=quiet))
     return _write(target, manifest, graphs, golden, model_card(manifest, recipe))
-
-
-def _validation(bundle: Bundle, spec: FindingSpec, data_root: Path, quiet: bool) -> list[Any]:
-    rows = labelled(FINDING_CORPUS[spec.name], data_root, spec.name, "val")
-    return score(bundle, "cpu-int8", rows, quiet)
 
 
 def _training_clips(recipe: Recipe, data_root: Path) -> list[Clip]:

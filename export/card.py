@@ -138,7 +138,9 @@ def _training(recipe: Recipe) -> str:
         f" {settings.steps} steps, {settings.clips} crops of"
         f" {settings.crop / recipe.student.front_end.rate:.2f} s from each of"
         f" {', '.join(settings.corpora)}; seed {settings.seed}. The weights are their exponential"
-        " average after the last epoch; validation patients fixed the thresholds only."
+        " average after the last epoch; validation patients fixed the thresholds only. The test"
+        f" patients had been scored {recipe.test_looks} times when these figures were taken,"
+        " earlier versions of the recipe included."
     )
 
 
@@ -164,9 +166,7 @@ def _span(estimate: Mapping[str, float]) -> str:
 def readme_table(manifest: Manifest, variant: str = "cpu-int8") -> str:
     """The README's figures of one variant, one row each."""
     figures = manifest.metrics[variant]
-    rows = [
-        (spec.name, spec.definition, figures[spec.name]) for spec in manifest.findings
-    ]
+    rows = [(spec.name, spec.definition, figures[spec.name]) for spec in manifest.findings]
     rows += [
         (f"physionet2016-{database}", "abnormal or not, a device never trained on", entry)
         for database, entry in figures["physionet2016"].items()

@@ -76,10 +76,19 @@ def _sustained(values: Sequence[float], hops: int) -> float:
     return max(spans, default=0.0)
 
 
-def labelled(corpus: str, data_root: Path, finding: str, split: str) -> list[Recording]:
-    """Recordings of a split whose truth on `finding` is known."""
-    rows = read_corpus(corpus, data_root)
-    return [row for row in rows if row.split == split and finding in row.labels]
+def score_split(
+    bundle: Bundle, variant: str, data_root: Path, split: str, *, quiet: bool = False
+) -> dict[str, list[Scored]]:
+    """Exams of a split's recordings per finding, where its truth is known; each scored once."""
+    result: dict[str, list[Scored]] = {}
+    findings = bundle.manifest.labels
+    for corpus in sorted({FINDING_CORPUS[name] for name in findings}):
+        rows = [r for r in read_corpus(corpus, data_root) if r.split == split and r.labels]
+        scored = score(bundle, variant, rows, quiet)
+        for name in findings:
+            if FINDING_CORPUS[name] == corpus:
+                result[name] = [item for item in scored if name in item.recording.labels]
+    return result
 
 
 def finding_metrics(scored: Sequence[Scored], finding: str, present: float) -> dict[str, object]:
@@ -160,13 +169,12 @@ def evaluate_variant(
 ) -> dict[str, object]:
     """Findings on their own corpora and transfer to PhysioNet 2016."""
     figures: dict[str, object] = {}
+    tested = score_split(bundle, variant, data_root, "test", quiet=quiet)
     for spec in bundle.manifest.findings:
-        rows = labelled(FINDING_CORPUS[spec.name], data_root, spec.name, "test")
-        scored = score(bundle, variant, rows, quiet)
-        entry = finding_metrics(scored, spec.name, spec.present)
+        entry = finding_metrics(tested[spec.name], spec.name, spec.present)
         entry["corpus"] = FINDING_CORPUS[spec.name]
         if spec.name == "murmur":
-            entry["patient_level"] = patient_level(scored, spec.name)
+            entry["patient_level"] = patient_level(tested[spec.name], spec.name)
         figures[spec.name] = entry
     if any(spec.name == "murmur" for spec in bundle.manifest.findings):
         scored = score(bundle, variant, good_physionet(data_root), quiet)

@@ -119,7 +119,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One model bundle, from data to file."""
+    """One model bundle, from data to file.
+
+    `test_looks` is how often the test patients had been scored while the recipe was developed,
+    the bundle's own figures included; the card says so.
+    """
 
     name: str
     version: str
@@ -128,6 +132,7 @@ class Recipe:
     pooling: dict[str, Pooling]
     augmentation: Augmentation = field(default_factory=Augmentation)
     decision: Decision = field(default_factory=Decision)
+    test_looks: int = 1
 
 
 def load_recipe(path: Path) -> Recipe:
