@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acula_edge.events import QualityState, Reason
+from acula_edge.heartbeat import Heartbeat
 
 Floats = NDArray[np.float32]
 
@@ -76,9 +77,20 @@ class Verdict:
 
 
 class QualityGate:
-    """Verdict per hop from a short memory of facts and a spectrum refreshed about once a second."""
+    """Verdict per hop from a short memory of facts and a spectrum refreshed about once a second.
 
-    def __init__(self, rate: int, hop: int, settings: GateSettings | None = None):
+    With `needs_heartbeat`, sound in which no beat was found for ten seconds is refused: a
+    chestpiece on the heart always hears one, a microphone in a quiet room does not.
+    """
+
+    def __init__(
+        self,
+        rate: int,
+        hop: int,
+        settings: GateSettings | None = None,
+        *,
+        needs_heartbeat: bool = False,
+    ):
         self._rate, self._hop = rate, hop
         self._settings = settings or GateSettings()
         self._hop_seconds = hop / rate
@@ -87,6 +99,7 @@ class QualityGate:
         self._window = np.asarray(np.hanning(self._spectrum_size), np.float32)
         hz = np.asarray(np.fft.rfftfreq(self._spectrum_size, 1 / rate), np.float64)
         self._bands = _Bands(hz, self._settings, rate)
+        self._heartbeat = Heartbeat(rate, hop) if needs_heartbeat else None
         self.reset()
 
     def reset(self) -> None:
@@ -97,6 +110,8 @@ class QualityGate:
         self._since_spectrum = 0.0
         self._spectral: tuple[tuple[Reason, bool], ...] = ()
         self._gap_left = 0.0
+        if self._heartbeat is not None:
+            self._heartbeat.reset()
 
     def note_gap(self) -> None:
         """Samples were lost just before the next hop."""
@@ -112,6 +127,8 @@ class QualityGate:
         self._judge_clipping(refuse, warn)
         if not refuse:
             self._judge_spectrum(refuse, warn)
+            if self._heartbeat is not None and self._heartbeat.missing:
+                refuse.append(Reason.NO_HEARTBEAT)
         if self._gap_left > 0:
             self._gap_left -= self._hop_seconds
             warn.append(Reason.GAP)
@@ -130,6 +147,8 @@ class QualityGate:
         centred = pcm - pcm.mean()
         self._powers.append(float(np.dot(centred, centred)) / len(pcm))
         self._recent.append(pcm)
+        if self._heartbeat is not None:
+            self._heartbeat.push(pcm)
         self._since_spectrum += self._hop_seconds
 
     def _judge_presence(self, refuse: list[Reason]) -> None:

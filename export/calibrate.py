@@ -24,28 +24,32 @@ def calibrate(spec: FindingSpec, scored: Sequence[Scored], settings: Decision) -
     2. `settings.specificity` of the negatives stay under one probability, and
        `settings.sensitivity` of the positives reach another: the higher is `present`, the lower
        `absent`. Between them lies the overlap of the classes, or the gap: there an exam is unsure.
-    3. `enter` is the smoothed probability that the same share of negative recordings never sustain
-       live; `leave` is one logit lower.
+    3. `enter` is the higher of the same two bounds on the smoothed probability that a recording
+       sustains live; `leave` is one logit lower.
     """
     known = [item for item in scored if not math.isnan(item.probability[spec.name])]
     truth = np.array([item.recording.labels[spec.name] for item in known])
     logits = _raw_logits(np.array([item.probability[spec.name] for item in known]), spec)
     slope, offset = _platt(logits, truth)
-    fitted = replace(spec, temperature=1.0 / slope, bias=-offset / slope)
-    probability = _sigmoid(slope * logits + offset)
-    bounds = (
-        _clean(float(np.quantile(probability[~truth], settings.specificity))),
-        _clean(float(np.quantile(probability[truth], 1.0 - settings.sensitivity))),
-    )
+    absent, present = _bounds(slope * logits + offset, truth, settings)
     sustained = _raw_logits(np.array([item.sustained[spec.name] for item in known]), spec)
-    enter = float(np.quantile((slope * sustained + offset)[~truth], settings.specificity))
+    _, enter = _bounds(slope * sustained + offset, truth, settings)
     return replace(
-        fitted,
-        present=max(bounds),
-        absent=min(bounds),
-        enter=_clean(float(_sigmoid(np.array(enter)))),
-        leave=_clean(float(_sigmoid(np.array(enter - LEAVE_LOGITS)))),
+        spec,
+        temperature=1.0 / slope,
+        bias=-offset / slope,
+        present=_threshold(present),
+        absent=_threshold(absent),
+        enter=_threshold(enter),
+        leave=_threshold(enter - LEAVE_LOGITS),
     )
+
+
+def _bounds(logits: np.ndarray, truth: np.ndarray, settings: Decision) -> tuple[float, float]:
+    """Lower and higher of: what the negatives stay under, what the positives reach."""
+    under = float(np.quantile(logits[~truth], settings.specificity))
+    reach = float(np.quantile(logits[truth], 1.0 - settings.sensitivity))
+    return min(under, reach), max(under, reach)
 
 
 def _platt(logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
@@ -59,10 +63,6 @@ def _raw_logits(probability: np.ndarray, spec: FindingSpec) -> np.ndarray:
     return logits
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    value: np.ndarray = 1.0 / (1.0 + np.exp(-x))
-    return value
-
-
-def _clean(value: float) -> float:
-    return round(min(max(value, 0.001), 0.999), 4)
+def _threshold(logit: float) -> float:
+    """The logit as a probability that is neither 0 nor 1 to four digits."""
+    return round(min(max(1.0 / (1.0 + math.exp(-logit)), 0.001), 0.999), 4)

@@ -133,11 +133,12 @@ def _thresholds(manifest: Manifest) -> str:
 
 def _training(recipe: Recipe) -> str:
     settings = recipe.training
+    pairs = zip(settings.clips, settings.corpora, strict=True)
+    mixture = ", ".join(f"{count} of {corpus}" for count, corpus in pairs)
     return (
         f"## Training\n\nRecipe `export/recipes/{recipe.name}.toml`: {settings.epochs} epochs of"
-        f" {settings.steps} steps, {settings.clips} crops of"
-        f" {settings.crop / recipe.student.front_end.rate:.2f} s from each of"
-        f" {', '.join(settings.corpora)}; seed {settings.seed}. The weights are their exponential"
+        f" {settings.steps} steps, crops of {settings.crop / recipe.student.front_end.rate:.2f} s"
+        f" ({mixture}); seed {settings.seed}. The weights are their exponential"
         " average after the last epoch; validation patients fixed the thresholds only. The test"
         f" patients had been scored {recipe.test_looks} times when these figures were taken,"
         " earlier versions of the recipe included."

@@ -88,7 +88,7 @@ def _tracks(
 
 
 class CropSampler:
-    """Random crops, equally many from each corpus, speed-perturbed."""
+    """Random crops from every corpus, speed-perturbed."""
 
     def __init__(
         self,
@@ -103,11 +103,11 @@ class CropSampler:
         self.corpora, self.findings = corpora, findings
         self.rate, self.crop, self.step, self.speed = rate, crop, step, speed
 
-    def batch(self, clips: int, random: np.random.Generator) -> Batch:
-        """`clips` crops from every corpus."""
+    def batch(self, clips: tuple[int, ...], random: np.random.Generator) -> Batch:
+        """`clips[i]` crops from the i-th corpus."""
         rows = []
-        for corpus in self.corpora:
-            for index in random.choice(len(corpus), size=clips, replace=len(corpus) < clips):
+        for corpus, count in zip(self.corpora, clips, strict=True):
+            for index in random.choice(len(corpus), size=count, replace=len(corpus) < count):
                 rows.append(self._crop(corpus[index], random))
         pcm, labels, events, phases = (np.stack(column) for column in zip(*rows, strict=True))
         return Batch(

@@ -90,13 +90,13 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Training:
-    """Optimisation. One epoch is `steps` batches of `clips` crops from each corpus."""
+    """Optimisation. One epoch is `steps` batches of `clips[i]` crops from the i-th corpus."""
 
     corpora: tuple[str, ...]
     seed: int = 0
     epochs: int = 30
     steps: int = 60
-    clips: int = 32
+    clips: tuple[int, ...] = ()
     crop: int = 30_720
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
@@ -200,5 +200,7 @@ def _check(recipe: Recipe) -> None:
         strides *= block.stride
     if student.hop % (student.front_end.frame_hop * strides):
         raise RecipeError("hop must be a multiple of frame_hop times every stride")
+    if len(recipe.training.clips) != len(recipe.training.corpora):
+        raise RecipeError("clips must give one number of crops for each of corpora")
     if student.window % student.hop or recipe.training.crop % student.hop:
         raise RecipeError("window and crop must be multiples of hop")

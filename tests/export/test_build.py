@@ -28,7 +28,7 @@ RECIPE = {
         "corpora": ["circor", "sprsound"],
         "epochs": 4,
         "steps": 12,
-        "clips": 8,
+        "clips": [8, 8],
         "crop": 768 * 20,
         "learning_rate": 1e-2,
         "ema": 0.8,

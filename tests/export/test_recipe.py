@@ -14,7 +14,7 @@ def table(**changes):
         "name": "t",
         "version": "1",
         "student": {"findings": ["murmur"], "blocks": [{"kernel": 3}]},
-        "training": {"corpora": ["circor"]},
+        "training": {"corpora": ["circor"], "clips": [8]},
         "pooling": {"murmur": {"kind": "mean"}},
     }
     return base | changes
@@ -35,6 +35,7 @@ def test_committed_recipes_load(path):
         ({"student": {"findings": ["murmur"], "window": 1000}}, "multiples of hop"),
         ({"training": 3}, r"no \[training\] section"),
         ({"training": {}}, "corpora"),
+        ({"training": {"corpora": ["circor"], "clips": [8, 8]}}, "one number of crops"),
     ],
 )
 def test_a_bad_recipe_says_what_is_wrong(changes, message):
