@@ -79,8 +79,8 @@ class Verdict:
 class QualityGate:
     """Verdict per hop from a short memory of facts and a spectrum refreshed about once a second.
 
-    With `needs_heartbeat`, sound in which no beat was found for ten seconds is refused: a
-    chestpiece on the heart always hears one, a microphone in a quiet room does not.
+    With `needs_heartbeat`, sound is refused once five seconds, and all looks of the last half
+    minute, showed no beat: a chestpiece on the heart hears one, a microphone in a room does not.
     """
 
     def __init__(

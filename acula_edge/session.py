@@ -86,9 +86,7 @@ class Session:
             findings=len(manifest.findings),
         )
         settings = GateSettings()
-        self._gate = QualityGate(
-            self._rate, self._hop, settings, needs_heartbeat=site == "heart"
-        )
+        self._gate = QualityGate(self._rate, self._hop, settings, needs_heartbeat=site == "heart")
         self._exam = ExamBuilder(self._specs, self._hop_seconds, manifest.minimum_evidence)
         smoothing = manifest.smoothing
         self._smoothers = [Smoother(smoothing.seconds, self._hop_seconds) for _ in self._specs]

@@ -181,7 +181,7 @@ def _finding(name: str, recipe: Recipe) -> FindingSpec:
         name=name,
         site=site,
         definition=definition,
-        pooling=PoolingSpec(pooling.kind, pooling.sharpness),
+        pooling=PoolingSpec(pooling.kind, pooling.exam_sharpness or pooling.sharpness),
         temperature=1.0,
         present=0.5,
         absent=0.5,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
 
 from acula_edge import Session
-from acula_edge.bundle import Bundle
+from acula_edge.bundle import Bundle, load_bundle
+from acula_edge.errors import BundleError
 from acula_edge.events import Decision, QualityState, Window
 from align.corpora import Recording, read_corpus
 from export.data import read_pcm
@@ -24,6 +28,7 @@ from export.statistics import (
 )
 
 FINDING_CORPUS = {"murmur": "circor", "crackle": "sprsound", "wheeze": "sprsound"}
+WORTH_PROCESSES = 200  # recordings; starting processes takes seconds
 CORPUS_SITE = {"circor": "heart", "sprsound": "lung", "physionet2016": "heart"}
 
 
@@ -42,14 +47,26 @@ def score(
     bundle: Bundle, variant: str, recordings: Sequence[Recording], quiet: bool = False
 ) -> list[Scored]:
     """Exam of each recording at its corpus's site; NaN where no usable sound was heard."""
-    label = f"scoring with {variant}"
-    return [
-        _score_one(bundle, variant, row)
-        for row in track(recordings, description=label, disable=quiet)
-    ]
+    job = partial(_score_one, bundle.origin, bundle.digest, variant)
+    progress = partial(track, description=f"scoring with {variant}", disable=quiet)
+    if len(recordings) < WORTH_PROCESSES:
+        return [job(row) for row in progress(recordings)]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        results = pool.map(job, recordings, chunksize=8)
+        return list(progress(results, total=len(recordings)))
 
 
-def _score_one(bundle: Bundle, variant: str, row: Recording) -> Scored:
+@lru_cache(maxsize=1)
+def _bundle(origin: Path, digest: str) -> Bundle:
+    """The bundle in this process; the digest tells one content at `origin` from the next."""
+    bundle = load_bundle(origin)
+    if bundle.digest != digest:
+        raise BundleError(f"{origin} changed while it was being scored")
+    return bundle
+
+
+def _score_one(origin: Path, digest: str, variant: str, row: Recording) -> Scored:
+    bundle = _bundle(origin, digest)
     pcm = read_pcm(row.path, bundle.manifest.rate)
     with Session(bundle, site=CORPUS_SITE[row.corpus], variant=variant) as session:
         events = session.push(pcm)

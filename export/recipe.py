@@ -67,10 +67,14 @@ class StudentConfig:
 
 @dataclass(frozen=True)
 class Pooling:
-    """How hop logits become the exam's logit: their mean, or a log-mean-exp of that sharpness."""
+    """How hop logits become a clip's logit: their mean, or a log-mean-exp of that sharpness.
+
+    Training may want a sharper one than the exam, which pools longer sound.
+    """
 
     kind: str
     sharpness: float = 1.0
+    exam_sharpness: float | None = None
 
 
 @dataclass(frozen=True)
