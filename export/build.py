@@ -57,7 +57,7 @@ INTENDED_USE = (
     " recording; it does not diagnose, and it is not a medical device."
 )
 CALIBRATION_CLIPS = 96
-GOLDEN_HOPS = 12
+GOLDEN_HOPS = 12  # fewer where the window is shorter
 # Quantisation turns rounding noise of the float front end into single code flips; see the card.
 PARITY = Parity(window_tolerance=0.1, golden_tolerance=0.1, gain_tolerance=0.25)
 LICENCE = "Apache-2.0"
@@ -113,7 +113,8 @@ def _graphs(student: Student, clips: list[Clip]) -> dict[str, ModelProto]:
 
 def _golden_pcm(recipe: Recipe) -> np.ndarray:
     """A synthetic beat with a wheeze over noise: golden vectors need no recording's licence."""
-    rate, size = recipe.student.front_end.rate, GOLDEN_HOPS * recipe.student.hop
+    rate = recipe.student.front_end.rate
+    size = min(GOLDEN_HOPS * recipe.student.hop, recipe.student.window)
     time = np.arange(size) / rate
     random = np.random.default_rng(7)
     beat = np.exp(-(((time % 0.7) - 0.1) ** 2) / 2e-4) * np.sin(2 * np.pi * 60 * time)

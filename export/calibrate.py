@@ -15,6 +15,7 @@ from export.recipe import Decision
 
 EPSILON = 1e-6
 LEAVE_LOGITS = 1.0
+MOST_CERTAIN = 6.5  # logit of 0.9985, so that leaving stays below entering
 
 
 def calibrate(spec: FindingSpec, scored: Sequence[Scored], settings: Decision) -> FindingSpec:
@@ -34,6 +35,7 @@ def calibrate(spec: FindingSpec, scored: Sequence[Scored], settings: Decision) -
     absent, present = _bounds(slope * logits + offset, truth, settings)
     sustained = _raw_logits(np.array([item.sustained[spec.name] for item in known]), spec)
     _, enter = _bounds(slope * sustained + offset, truth, settings)
+    enter = min(max(enter, LEAVE_LOGITS - MOST_CERTAIN), MOST_CERTAIN)
     return replace(
         spec,
         temperature=1.0 / slope,

@@ -47,7 +47,7 @@ def patient_bootstrap(
     patients: Sequence[str],
     statistic: Callable[[NDArray[np.int64]], float],
     *,
-    resamples: int = RESAMPLES,
+    resamples: int | None = None,
     seed: int = 0,
 ) -> Estimate:
     """Estimate `statistic(row_indices)` on all rows, interval by resampling whole patients.
@@ -58,7 +58,7 @@ def patient_bootstrap(
     rows = [np.flatnonzero(owner == index) for index in range(len(names))]
     random = np.random.default_rng(seed)
     values = []
-    for _ in range(resamples):
+    for _ in range(RESAMPLES if resamples is None else resamples):
         drawn = random.integers(0, len(rows), len(rows))
         values.append(statistic(np.concatenate([rows[index] for index in drawn])))
     everything = np.arange(len(owner), dtype=np.int64)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_corpora import murmuring, write_corpora
 
+import export.statistics
 from acula_edge import Session
 from acula_edge.bundle import load_bundle
 from acula_edge.bundle.golden import verify_golden
@@ -43,6 +44,14 @@ RECIPE = {
 
 def recipe(**training):
     return recipe_from_table(RECIPE | {"training": RECIPE["training"] | training})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples():
+    """Intervals are tested elsewhere; here they only cost minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export.statistics, "RESAMPLES", 50)
+        yield
 
 
 @pytest.fixture(scope="module")
