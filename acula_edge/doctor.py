@@ -15,6 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from acula_edge.levels import decibels
 from acula_edge.sources.base import Pcm
 
 Floats = NDArray[np.float64]
@@ -60,15 +61,15 @@ def check_level(pcm: Pcm) -> Check:
     sound = _finite(pcm)
     peak = float(np.abs(sound).max(initial=0.0))
     rms = math.sqrt(float(np.mean(sound**2))) if len(sound) else 0.0
-    detail = f"rms {_decibels(rms):.1f} dBFS, peak {_decibels(peak):.1f} dBFS"
+    detail = f"rms {decibels(rms):.1f} dBFS, peak {decibels(peak):.1f} dBFS"
     clipped = np.count_nonzero(np.abs(sound) >= CLIP_LEVEL) / max(1, len(sound))
-    if _decibels(peak) < SILENCE_DBFS:
+    if decibels(peak) < SILENCE_DBFS:
         advice = "The input is silent: unmute it, allow microphone access, and check the cable."
         return Check("level", Status.WARN, detail, advice)
     if clipped > CLIP_SHARE:
         advice = "Lower the input gain until the peak stays below -3 dBFS."
         return Check("level", Status.WARN, f"{detail}, {clipped:.2%} clipped", advice)
-    if _decibels(rms) < QUIET_DBFS:
+    if decibels(rms) < QUIET_DBFS:
         advice = "Faint: raise the input gain, or press the chestpiece to the skin."
         return Check("level", Status.WARN, detail, advice)
     return Check("level", Status.OK, detail)
@@ -274,7 +275,3 @@ def _spectrum(sound: Floats, rate: int) -> tuple[Floats, Floats]:
         total += np.abs(np.fft.rfft(sound[at : at + size] * taper)) ** 2
     frequencies: Floats = np.arange(len(total), dtype=np.float64) * (rate / size)
     return frequencies, total / (max(1, len(starts)) * np.sum(taper) ** 2)
-
-
-def _decibels(amplitude: float) -> float:
-    return 20.0 * math.log10(amplitude) if amplitude > 0 else -math.inf

@@ -15,7 +15,7 @@ from rich.progress import track
 from acula_edge import Session
 from acula_edge.bundle import Bundle, load_bundle
 from acula_edge.errors import BundleError
-from acula_edge.events import Decision, QualityState, Window
+from acula_edge.events import QualityState, Window
 from align.corpora import Recording, read_corpus
 from export.data import read_pcm
 from export.statistics import (
@@ -38,7 +38,6 @@ class Scored:
 
     recording: Recording
     probability: dict[str, float]
-    decision: dict[str, Decision]
     abstained: bool
     sustained: dict[str, float]
 
@@ -79,7 +78,6 @@ def _score_one(origin: Path, digest: str, variant: str, row: Recording) -> Score
             name: float("nan") if result.probability is None else result.probability
             for name, result in exam.findings.items()
         },
-        decision={name: result.decision for name, result in exam.findings.items()},
         abstained=exam.abstained,
         sustained={
             name: _sustained([w.scores[name] for w in windows], hops) for name in session.findings

@@ -24,11 +24,6 @@ AMBER = Style(color="#d97706", bold=True)
 CHIP = Style(color="#ffffff", bgcolor="#b45309", bold=True)
 
 
-def decibels(amplitude: float) -> float:
-    """An amplitude in dB of full scale; zero is -infinity."""
-    return 20.0 * math.log10(amplitude) if amplitude > 0 else -math.inf
-
-
 def meter_share(level: float) -> float:
     """How much of the level meter a level in dBFS fills, in [0, 1]."""
     return min(1.0, max(0.0, 1.0 - level / METER_FLOOR_DB))

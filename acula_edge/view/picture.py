@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 
+from acula_edge.levels import decibels
 from acula_edge.sources.base import Pcm
-from acula_edge.view.parts import Line, decibels
+from acula_edge.view.parts import Line
 
 Floats = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ import numpy as np
 from rich.console import Console
 
 from acula_edge.events import NOTICE, Event, Exam, Window
+from acula_edge.levels import decibels
 from acula_edge.listening import Run, Sink
 from acula_edge.sources.base import Block
-from acula_edge.view.parts import decibels
 from acula_edge.view.words import clock, describe, exam_summary, level_text, safe, score_text
 
 

@@ -33,7 +33,7 @@ def exams(distance, scale=1.0):
     for label, logit in zip(truth, logits, strict=True):
         value = {"murmur": float(1 / (1 + np.exp(-logit)))}
         row = SimpleNamespace(labels={"murmur": bool(label)})
-        scored.append(Scored(row, value, {}, False, value))
+        scored.append(Scored(row, value, False, value))
     return truth, logits, scored
 
 
