@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
-import soxr
 import torch
 from torch import Tensor
 
+from align.audio import read_pcm
 from align.corpora import Recording, read_corpus
 from align.corpora.circor import PHASES
 from align.corpora.sprsound import CRACKLE_EVENTS, WHEEZE_EVENTS
@@ -44,15 +43,6 @@ class Batch:
     clip_labels: Tensor
     step_labels: Tensor
     phases: Tensor
-
-
-def read_pcm(path: Path, rate: int) -> np.ndarray:
-    """First channel of an audio file as float32 at `rate` Hz."""
-    pcm, source_rate = sf.read(path, dtype="float32", always_2d=True)
-    mono = np.ascontiguousarray(pcm[:, 0])
-    if source_rate != rate:
-        mono = soxr.resample(mono, source_rate, rate)
-    return np.asarray(mono, dtype=np.float32)
 
 
 def load_clips(

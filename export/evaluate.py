@@ -16,9 +16,9 @@ from acula_edge import Session
 from acula_edge.bundle import Bundle, load_bundle
 from acula_edge.errors import BundleError
 from acula_edge.events import QualityState, Window
+from align.audio import read_pcm
 from align.corpora import Recording, read_corpus
-from export.data import read_pcm
-from export.statistics import (
+from align.statistics import (
     Array,
     Estimate,
     auprc,

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
-class RecipeError(Exception):
-    """The recipe file is missing, malformed, or names an option that does not exist."""
+from align.settings import RecipeError, build, read_toml, section
 
 
 @dataclass(frozen=True)
@@ -145,53 +141,26 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: no such file, bad TOML, an unknown key, or a value of another shape.
     """
-    try:
-        table = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise RecipeError(f"no recipe at {path}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from None
-    return recipe_from_table(table)
+    return recipe_from_table(read_toml(path))
 
 
 def recipe_from_table(table: dict[str, Any]) -> Recipe:
     """Build a recipe from parsed TOML; every key must be a field."""
     table = dict(table)
-    student = dict(_section(table, "student"))
-    student["front_end"] = _build(FrontEnd, student.get("front_end", {}))
-    student["blocks"] = tuple(_build(Block, block) for block in student.get("blocks", ()))
-    pooling = {name: _build(Pooling, spec) for name, spec in _section(table, "pooling").items()}
+    student = dict(section(table, "student"))
+    student["front_end"] = build(FrontEnd, student.get("front_end", {}))
+    student["blocks"] = tuple(build(Block, block) for block in student.get("blocks", ()))
+    pooling = {name: build(Pooling, spec) for name, spec in section(table, "pooling").items()}
     sections = {
-        "student": _build(StudentConfig, student),
-        "training": _build(Training, _section(table, "training")),
+        "student": build(StudentConfig, student),
+        "training": build(Training, section(table, "training")),
         "pooling": pooling,
-        "augmentation": _build(Augmentation, table.get("augmentation", {})),
-        "decision": _build(Decision, table.get("decision", {})),
+        "augmentation": build(Augmentation, table.get("augmentation", {})),
+        "decision": build(Decision, table.get("decision", {})),
     }
-    recipe: Recipe = _build(Recipe, {**table, **sections})
+    recipe: Recipe = build(Recipe, {**table, **sections})
     _check(recipe)
     return recipe
-
-
-def _section(table: dict[str, Any], name: str) -> dict[str, Any]:
-    value = table.get(name)
-    if not isinstance(value, dict):
-        raise RecipeError(f"the recipe has no [{name}] section")
-    return value
-
-
-def _build(kind: Any, values: dict[str, Any]) -> Any:
-    names = {item.name for item in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - names)
-    if unknown:
-        raise RecipeError(f"unknown key {unknown[0]!r} in {kind.__name__}; known: {sorted(names)}")
-    frozen = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
-    try:
-        return kind(**frozen)
-    except TypeError as error:
-        raise RecipeError(f"{kind.__name__}: {error}") from None
 
 
 def _check(recipe: Recipe) -> None:

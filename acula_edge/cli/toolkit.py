@@ -26,6 +26,10 @@ class Package:
 
 
 PACKAGES = (
+    Package("data", "align.data_cli", "align", "Find, fetch and prepare the public corpora."),
+    Package(
+        "align", "align.cli", "align", "Align an audio encoder to a language model, and probe it."
+    ),
     Package("export", "export.cli", "export", "Train, quantise, measure and write model bundles."),
     Package(
         "bench", "benchmarks.cli", "bench", "Measure cost and capture beside a peer, in one run."

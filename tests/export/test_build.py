@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_corpora import murmuring, write_corpora
 
-import export.statistics
+import align.statistics
 from acula_edge import Session
 from acula_edge.bundle import load_bundle
 from acula_edge.bundle.golden import verify_golden
@@ -50,7 +50,7 @@ def recipe(**training):
 def few_resamples():
     """Intervals are tested elsewhere; here they only cost minutes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export.statistics, "RESAMPLES", 50)
+        patch.setattr(align.statistics, "RESAMPLES", 50)
         yield
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.statistics import auroc, expected_calibration_error, patient_bootstrap
+from align.statistics import auroc, expected_calibration_error, patient_bootstrap
 
 
 def test_auroc_of_perfect_random_and_one_class():
