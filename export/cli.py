@@ -14,11 +14,12 @@ import typer
 from acula_edge.bundle import load_bundle
 from acula_edge.errors import UsageError
 from align.corpora import CorpusError
+from align.settings import RecipeError
 from export.build import build_bundle
 from export.card import figures_table
 from export.evaluate import evaluate
 from export.quantise import QuantiseError
-from export.recipe import RecipeError, load_recipe
+from export.recipe import load_recipe
 from export.train import load_student, train
 
 app = typer.Typer(

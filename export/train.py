@@ -14,9 +14,10 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
+from align.settings import RecipeError
 from export.augment import augment, mask_bands
 from export.data import UNKNOWN, Batch, Clip, CropSampler, load_clips
-from export.recipe import Augmentation, Pooling, Recipe, RecipeError
+from export.recipe import Augmentation, Pooling, Recipe
 from export.student import Student, StudentOutput
 
 COLUMNS = (

@@ -44,5 +44,5 @@ class Encoder(nn.Module, ABC):
     def embed_recording(self, wave: Tensor, batch: int = 64) -> Tensor:
         """Embedding (dim,) of one recording (n,)."""
         windows = self.windows(wave)
-        parts = [self.embed(self.inputs(part)) for part in windows.split(batch)]
+        parts = [self.embed(self.inputs(part)) for part in torch.split(windows, batch)]
         return torch.cat(parts).mean(dim=0)

@@ -11,8 +11,9 @@ from acula_edge import Session
 from acula_edge.bundle import load_bundle
 from acula_edge.bundle.golden import verify_golden
 from acula_edge.cli import main
+from align.settings import RecipeError
 from export.build import build_bundle
-from export.recipe import RecipeError, recipe_from_table
+from export.recipe import recipe_from_table
 from export.train import _Run, _sampler, load_student, train
 
 RECIPE = {

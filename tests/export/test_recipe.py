@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from export.recipe import Recipe, RecipeError, load_recipe, recipe_from_table
+from align.settings import RecipeError
+from export.recipe import Recipe, load_recipe, recipe_from_table
 
 RECIPES = sorted((Path(__file__).parents[2] / "export" / "recipes").glob("*.toml"))
 
