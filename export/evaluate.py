@@ -120,7 +120,7 @@ def finding_metrics(scored: Sequence[Scored], finding: str, present: float) -> d
     return {
         "recordings": len(scored),
         "patients": len({item.recording.patient for item in scored}),
-        "positive": int(sum(item.recording.labels[finding] for item in scored)),
+        "positive": sum(bool(item.recording.labels[finding]) for item in scored),
         "abstained": sum(item.abstained for item in scored),
         "unusable": len(scored) - len(usable),
         "auroc": estimate(auroc),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from align.splits import Split
 
+Label = bool | int | float | str
+
 
 class CorpusError(Exception):
     """A corpus is missing, unreadable or not laid out as its publishers document."""
@@ -27,8 +29,9 @@ class Recording:
     """One recording with what its corpus says of it.
 
     `labels` holds a finding's truth where the corpus states it; a finding that is absent from the
-    mapping is unknown, never negative. `intervals` are cardiac phases (CirCor) or respiratory
-    events (SPRSound).
+    mapping is unknown, never negative. `metadata` is what else it says of the person and the
+    recording (some of it restates labels); unknown values are absent. `intervals` are cardiac
+    phases (CirCor), respiratory events (SPRSound) or respiratory cycles (ICBHI).
     """
 
     corpus: str
@@ -38,6 +41,6 @@ class Recording:
     device: str
     site: str
     split: Split
-    labels: Mapping[str, bool]
+    labels: Mapping[str, Label]
     intervals: tuple[Interval, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)

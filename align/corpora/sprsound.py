@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from align.corpora.recording import CorpusError, Interval, Recording
+from align.corpora.tables import find_audio
 from align.splits import sprsound_split
 
 WHEEZE_EVENTS = frozenset({"Wheeze", "Rhonchi", "Stridor", "Wheeze+Crackle"})
@@ -39,13 +40,17 @@ def read_sprsound(folder: Path) -> Iterator[Recording]:
 
 
 def _row(path: Path, audio_folder: Path, official_test: bool) -> Recording:
-    annotation = json.loads(path.read_text())
-    patient, age, gender, location, _ = path.stem.split("_")
-    events = tuple(
-        Interval(float(event["start"]) / 1000, float(event["end"]) / 1000, event["type"])
-        for event in annotation["event_annotation"]
-    )
-    quality = annotation["record_annotation"]
+    try:
+        patient, age, gender, location, _ = path.stem.split("_")
+        annotation = json.loads(path.read_text())
+        events = tuple(
+            Interval(float(event["start"]) / 1000, float(event["end"]) / 1000, event["type"])
+            for event in annotation["event_annotation"]
+        )
+        quality = annotation["record_annotation"]
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{path} is not an annotation as published ({error!r}); fetch it again"
+        raise CorpusError(message) from None
     labels = {}
     if quality != "Poor Quality":
         kinds = {event.label for event in events}
@@ -53,11 +58,10 @@ def _row(path: Path, audio_folder: Path, official_test: bool) -> Recording:
             "wheeze": bool(kinds & WHEEZE_EVENTS),
             "crackle": bool(kinds & CRACKLE_EVENTS),
         }
-    audio = audio_folder / f"{path.stem}.wav"
     return Recording(
         corpus="sprsound",
         name=path.stem,
-        path=audio if audio.is_file() else audio.with_suffix(".flac"),
+        path=find_audio(audio_folder, path.stem),
         patient=patient,
         device="yunting-model-ii",
         site=SITES.get(location, location),

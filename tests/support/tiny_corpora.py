@@ -90,13 +90,13 @@ def _sprsound(folder, patients):
 
 
 def _physionet(folder):
-    for database in "abcd":
+    for number, database in enumerate("abcd"):
         base = folder / f"training-{database}"
         base.mkdir(parents=True)
         lines = []
         for index in range(6):
             abnormal = index % 2 == 0
             name = f"{database}{index:04d}"
-            sf.write(base / f"{name}.wav", murmuring(index, abnormal)[::2], RATE // 2)
+            sf.write(base / f"{name}.wav", murmuring(10 * number + index, abnormal)[::2], RATE // 2)
             lines.append(f"{name},{1 if abnormal else -1},1")
         (base / "REFERENCE-SQI.csv").write_text("\n".join(lines) + "\n")
