@@ -46,3 +46,7 @@ class Encoder(nn.Module, ABC):
         windows = self.windows(wave)
         parts = [self.embed(self.inputs(part)) for part in torch.split(windows, batch)]
         return torch.cat(parts).mean(dim=0)
+
+    def embed_and_ssl(self, features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Embeddings and self-supervised loss; an encoder that can share a pass overrides this."""
+        return self.embed(features), self.ssl_loss(features, generator)
