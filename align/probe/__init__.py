@@ -1,0 +1,1 @@
+"""What frozen embeddings know: linear probes, retrieval, and the baselines they must beat."""
