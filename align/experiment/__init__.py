@@ -1,0 +1,1 @@
+"""The experiment with its controls: rows at one budget, scored alike, in one table."""

@@ -1,0 +1,52 @@
+"""`align controls --out`: the experiment's table, record and picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from align.experiment.extras import labels_in_text, metadata_only, origins, text_space
+from align.experiment.rows import rows
+from align.experiment.run import collect, embedded_runs
+from align.experiment.table import Line, lines, markdown, write_table
+from align.settings import RecipeError
+from align.tasks import select
+from align.training.recipe import Recipe, to_table
+from align.training.record import machine
+from align.training.run import Runner
+
+TEXT_ROWS = ("untrained", "ssl", "cka", "infonce", "siglip", "no-labels", "supervised")
+
+
+def publish(recipe: Recipe, runner: Runner, folder: Path, out: Path) -> str:
+    """Write the table of the rows that are complete, and return it as markdown.
+
+    Raises:
+        RecipeError: no row has been run for every seed.
+    """
+    scores = collect(recipe, runner, folder)
+    table = lines(recipe, scores)
+    if not table:
+        raise RecipeError(f"no row is complete in {folder}: run 'acula-edge align controls' first")
+    write_table(table, _record(recipe, runner, folder, table), out, recipe.name)
+    return markdown(table)
+
+
+def _record(recipe: Recipe, runner: Runner, folder: Path, table: list[Line]) -> dict[str, Any]:
+    tasks = select(recipe.tasks)
+    runs = {line.name: embedded_runs(recipe, runner, folder, line.name) for line in table}
+    shown = [name for name in TEXT_ROWS if name in runs]
+    return {
+        "recipe": to_table(recipe),
+        "machine": machine(),
+        "metadata_only": metadata_only(runner.workspace.store.rows, tasks),
+        "labels_in_text": {
+            row.name: labels_in_text(row.recipe, runner.workspace, recipe.seeds[0])
+            for row in rows(recipe)
+            if row.name in runs and row.group in ("objective", "text", "shuffle")
+        },
+        "origin": {name: origins(found) for name, found in runs.items()},
+        "text_space": {
+            name: text_space(runs[name], recipe, tasks, runner.workspace.cache) for name in shown
+        },
+    }

@@ -1,0 +1,110 @@
+"""The table of the experiment: every row's AUROC and its gain over self-supervision alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from align.experiment.rows import rows
+from align.probe.compare import paired_difference
+from align.probe.score import TaskScores, interval, resampled
+from align.statistics import RESAMPLES, Estimate
+from align.training.recipe import Recipe
+
+REFERENCE = "ssl"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: AUROC by task and their mean, each seed's own, and the gain over `REFERENCE`.
+
+    Intervals of `tasks` and `mean` resample patients; those of `gains` and `gain` resample the
+    training seeds too, each row's seed i being paired with the reference's.
+    """
+
+    name: str
+    title: str
+    group: str
+    tasks: Mapping[str, Estimate]
+    mean: Estimate
+    seeds: Mapping[str, tuple[float, ...]]
+    gains: Mapping[str, Estimate]
+    gain: Estimate | None
+
+
+def lines(
+    recipe: Recipe, scores: Mapping[str, list[TaskScores]], resamples: int = RESAMPLES
+) -> list[Line]:
+    """A line per row that has been scored, in the table's order."""
+    titles = {row.name: (row.title, row.group) for row in rows(recipe)}
+    reference = scores.get(REFERENCE)
+    return [
+        _line(name, *titles[name], scores[name], reference, resamples)
+        for name in titles
+        if name in scores
+    ]
+
+
+def _line(
+    name: str,
+    title: str,
+    group: str,
+    scores: Sequence[TaskScores],
+    reference: Sequence[TaskScores] | None,
+    resamples: int,
+) -> Line:
+    weights = resampled(scores, resamples)
+    tasks, draws, seeds = {}, [], {}
+    for one, weight in zip(scores, weights, strict=True):
+        values = one.metric(weight).mean(axis=0)
+        tasks[one.task.name] = interval(float(one.metric().mean()), values)
+        draws.append(values)
+        groups = one.by_group()
+        each = groups.values() if len(groups) > 1 else one.metric()[:, 0]
+        seeds[one.task.name] = tuple(round(float(value), 4) for value in each)
+    mean = interval(float(np.mean([e.value for e in tasks.values()])), np.mean(draws, axis=0))
+    gains: Mapping[str, Estimate] = {}
+    gain = None
+    if reference is not None and name != REFERENCE:
+        difference = paired_difference(scores, reference, resamples=resamples, resample_seeds=True)
+        gains, gain = difference.tasks, difference.mean
+    return Line(name, title, group, tasks, mean, seeds, gains, gain)
+
+
+def markdown(table: Sequence[Line]) -> str:
+    """The table for people; a gain in bold has its whole interval above zero."""
+    names = list(table[0].tasks)
+    head = ["row", *names, "mean", "gain over SSL only"]
+    text = [_markdown_row(head), _markdown_row(["---"] * len(head))]
+    for line in table:
+        cells = [str(line.tasks[name]) for name in names]
+        text.append(_markdown_row([line.title, *cells, str(line.mean), _gain(line.gain)]))
+    return "\n".join(text) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _gain(gain: Estimate | None) -> str:
+    if gain is None:
+        return ""
+    text = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+    return f"**{text}**" if gain.low > 0 else text
+
+
+def write_table(
+    table: Sequence[Line], extras: Mapping[str, object], folder: Path, name: str
+) -> None:
+    """Write `name.json` (the record), `name.md` and `name.svg` into `folder`."""
+    from align.experiment.plot import draw  # noqa: PLC0415  (matplotlib takes a second to load)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"schema": 1, **extras, "rows": [asdict(line) for line in table]}
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(markdown(table))
+    draw(table, folder / f"{name}.svg")
