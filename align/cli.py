@@ -34,7 +34,10 @@ app.add_typer(reports_app, name="reports", help="Write, verify and audit clinica
 
 RecipePath = Annotated[Path, typer.Argument(help="A recipe, such as align/recipes/conv-cpu.toml.")]
 Data = Annotated[Path, typer.Option(help="Folder that holds the corpora.")]
-Run = Annotated[Path | None, typer.Option(help="Folder of the run; default runs/<recipe name>.")]
+Folder = Annotated[
+    # Not --run, which torchrun takes for its own --run-path.
+    Path | None, typer.Option("--folder", help="Folder of the run; default runs/<recipe name>.")
+]
 Cache = Annotated[Path, typer.Option(help="Folder of the teacher's embeddings.")]
 CACHE = Path("runs/teacher")
 KNOWN_ERRORS = (
@@ -53,18 +56,18 @@ KNOWN_ERRORS = (
 
 @app.command("run")
 def run_command(
-    recipe: RecipePath, data: Data, seed: int = 0, run: Run = None, cache: Cache = CACHE
+    recipe: RecipePath, data: Data, seed: int = 0, folder: Folder = None, cache: Cache = CACHE
 ) -> None:
     """Pre-train and align an encoder; called again, it continues where it stopped."""
     from align.training.run import open_runner  # noqa: PLC0415
 
     with clear_errors():
         settings = load_recipe(recipe)
-        folder = run or Path("runs") / settings.name / f"seed-{seed}"
+        place = folder or Path("runs") / settings.name / f"seed-{seed}"
         runner = open_runner(settings, data, cache)
         typer.echo(runner.certify(settings, seed).to_json())
-        runner.run(settings, folder, seed)
-        typer.echo(f"encoder, record and model card: {folder}")
+        runner.run(settings, place, seed)
+        typer.echo(f"encoder, record and model card: {place}")
 
 
 @app.command("probe")
@@ -112,7 +115,7 @@ def probe_command(
 def controls_command(
     recipe: RecipePath,
     data: Data,
-    run: Run = None,
+    folder: Folder = None,
     cache: Cache = CACHE,
     rows: Annotated[str, typer.Option(help="Only these rows, with commas between them.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the table; default: none.")] = None,
@@ -127,12 +130,12 @@ def controls_command(
 
     with clear_errors():
         settings = load_recipe(recipe)
-        folder = run or Path("runs") / settings.name
+        place = folder or Path("runs") / settings.name
         runner = open_runner(settings, data, cache)
         only = [name for name in rows.split(",") if name]
-        run_rows(settings, runner, folder, only=only)
+        run_rows(settings, runner, place, only=only)
         if out is not None:
-            typer.echo(publish(settings, runner, folder, out))
+            typer.echo(publish(settings, runner, place, out))
 
 
 @app.command("certificate")

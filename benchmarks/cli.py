@@ -1,12 +1,14 @@
-"""`acula-edge bench`: what listening costs, measured side by side with a peer."""
+"""`acula-edge bench`: what listening and training cost, measured side by side with a peer."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from acula_edge.errors import DeviceError
+from acula_edge.errors import DeviceError, MissingDependencyError
 from benchmarks.cost import compare_cost
 from benchmarks.startup import measure_start
 from benchmarks.virtual_stethoscope import capture_ramp, missing_tools, pulse_server
@@ -18,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+RECIPE = Path(__file__).parents[1] / "align" / "recipes" / "conv-cpu.toml"
 Model = Annotated[str, typer.Option(help="Shipped bundle, or a path to one.")]
 
 
@@ -65,3 +68,33 @@ def capture(
         f" {result.overflow_faults} overflows; lag median {result.median_lag:.3f} s, largest"
         f" {result.largest_lag:.3f} s; {100 * result.cpu_share:.1f} % of a core"
     )
+
+
+@app.command()
+def throughput(
+    recipe: Annotated[Path, typer.Option(help="Alignment recipe: batch, heads, loss.")] = RECIPE,
+    encoder: Annotated[
+        str | None, typer.Option(help="Another encoder, such as vit-ti-mae; default: the recipe's.")
+    ] = None,
+    teacher: Annotated[str, typer.Option(help="minilm, a hub id, or a local folder.")] = "minilm",
+    data: Annotated[Path | None, typer.Option(help="The corpora; default: noise.")] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of measurements.")] = 10,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps per measurement.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
+) -> None:
+    """Clips per second of training: our loop beside the released AcuLa design."""
+    try:
+        from align.cli import clear_errors  # noqa: PLC0415
+        from align.training.recipe import load_recipe  # noqa: PLC0415
+        from benchmarks.throughput import compare_throughput  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"'acula-edge bench throughput' needs {error.name}:"
+            " pip install 'acula-edge[align,bench]'"
+        ) from None
+    with clear_errors():
+        result = compare_throughput(
+            load_recipe(recipe), encoder=encoder, teacher=teacher, data=data, pairs=pairs,
+            steps=steps,
+        )  # fmt: skip
+    typer.echo(json.dumps(result.to_dict(), indent=2) if as_json else "\n".join(result.lines()))

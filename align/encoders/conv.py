@@ -70,8 +70,8 @@ class ConvEncoder(Encoder):
         self.bilinear = nn.Linear(CONTRAST, CONTRAST, bias=False)
 
     def windows(self, wave: Tensor) -> Tensor:
-        """Half-overlapping windows of one crop's length."""
-        return overlapping_windows(wave, self.crop)
+        """Windows of one crop's length end to end, the last aligned to the end."""
+        return overlapping_windows(wave, self.crop, self.crop)
 
     def inputs(self, wave: Tensor) -> Tensor:
         """Log-mel with the bands as channels: (B, n) -> (B, bands, frames)."""
