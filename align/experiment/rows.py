@@ -52,6 +52,9 @@ def _objectives(recipe: Recipe) -> Iterator[Row]:
 
 def _texts(recipe: Recipe) -> Iterator[Row]:
     yield Row("no-labels", "template, labels excluded", "text", _text(recipe, labels="exclude"))
+    yield Row(
+        "findings", "template of the findings alone", "text", _text(recipe, source="findings")
+    )
     yield Row("metadata", "raw metadata, `key: value`", "text", _text(recipe, source="metadata"))
     if recipe.written:
         files = _text(recipe, files=recipe.written)

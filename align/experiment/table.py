@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -108,3 +109,19 @@ def write_table(
     (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     (folder / f"{name}.md").write_text(markdown(table))
     draw(table, folder / f"{name}.svg")
+
+
+KEY_ROWS = ("untrained", "ssl", "cka", "no-labels", "shuffled-within", "supervised")
+
+
+def readme_table(record: Mapping[str, Any]) -> str:
+    """The rows that tell the story, from a record that `write_table` wrote."""
+    text = [
+        _markdown_row(["encoder, 3 seeds", "mean AUROC of 4 tasks", "gain over SSL only"]),
+        _markdown_row(["---"] * 3),
+    ]
+    for row in record["rows"]:
+        if row["name"] in KEY_ROWS:
+            gain = Estimate(**row["gain"]) if row["gain"] else None
+            text.append(_markdown_row([row["title"], str(Estimate(**row["mean"])), _gain(gain)]))
+    return "\n".join(text) + "\n"

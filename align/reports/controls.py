@@ -10,15 +10,16 @@ import logging
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from align.corpora.recording import Recording
 from align.reports import template
+from align.reports.facts import facts_of
 from align.reports.report import Report, ReportError
 from align.reports.roles import NEVER, Labels, is_label_key, known, plain_key
 
-Source = Literal["template", "metadata", "set-name", "random", "file"]
-SOURCES: tuple[Source, ...] = ("template", "metadata", "set-name", "random", "file")
+Source = Literal["template", "findings", "metadata", "set-name", "random", "file"]
+SOURCES: tuple[Source, ...] = get_args(Source)
 RANDOM_WORDS = (10, 40)  # as long as template texts; drawn, for a report's length tells its label
 CSV_COLUMNS = ("Patient_ID", "Meta_Report", "Gen_Report")
 log = logging.getLogger(__name__)
@@ -33,6 +34,12 @@ def metadata_text(row: Recording, labels: Labels = "include") -> str:
         if known(raw) is not None and not hidden and plain_key(key) not in NEVER:
             lines.append(f"{key}: {known(raw)}")
     return "\n".join(lines)
+
+
+def findings_text(row: Recording) -> str:
+    """The template of the label-bearing facts alone: nothing about person, site or device."""
+    facts = [fact for fact in facts_of(row, "include") if fact.is_label or fact.field == "sound"]
+    return template.write_facts(row.corpus, facts).text
 
 
 def set_name_text(row: Recording) -> str:
@@ -102,6 +109,8 @@ def texts_for(
 def _control(row: Recording, source: Source, labels: Labels, seed: int) -> str:
     if source == "metadata":
         return metadata_text(row, labels)
+    if source == "findings":
+        return findings_text(row)
     return random_text(row, seed) if source == "random" else set_name_text(row)
 
 

@@ -159,7 +159,11 @@ def to_table(recipe: Recipe) -> dict[str, Any]:
 
 
 def _check(recipe: Recipe) -> None:
-    _one_of("text.source", recipe.text.source, ("template", "metadata", "set-name", "random"))
+    _one_of(
+        "text.source",
+        recipe.text.source,
+        ("template", "findings", "metadata", "set-name", "random"),
+    )
     _one_of("text.labels", recipe.text.labels, ("include", "exclude"))
     _one_of("text.shuffle", recipe.text.shuffle, SHUFFLES)
     _one_of("objective.text_head", recipe.objective.text_head, ("mlp", "linear", "none"))
