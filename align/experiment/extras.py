@@ -26,6 +26,8 @@ from align.training.recipe import Recipe
 from align.training.texts import NO_TEXT, teacher_config
 from align.training.workspace import Workspace
 
+WITH_PATIENTS = {"circor", "sprsound"}  # the corpora with folds of patients to map and to test on
+
 
 def metadata_only(rows: Sequence[Recording], tasks: Sequence[Task]) -> dict[str, Any]:
     """AUROC of metadata alone, by task."""
@@ -77,7 +79,7 @@ def text_space(
     """
     found: dict[str, list[float]] = {}
     for run in runs:
-        for corpus in ("circor", "sprsound"):
+        for corpus in WITH_PATIENTS & {row.corpus for row in run.rows}:
             own = [index for index, row in enumerate(run.rows) if row.corpus == corpus]
             mine = [task for task in tasks if task.corpus == corpus]
             part = Embedded(run.vectors[own], tuple(run.rows[index] for index in own))

@@ -13,6 +13,7 @@ from align.experiment.rows import Row, rows
 from align.experiment.scoring import SCORES, embed_run, join_seeds, read_scores, score_run
 from align.probe.embed import Embedded
 from align.probe.score import TaskScores
+from align.settings import RecipeError
 from align.tasks import select
 from align.training.recipe import Recipe
 from align.training.run import Runner
@@ -26,6 +27,9 @@ def run_rows(recipe: Recipe, runner: Runner, folder: Path, *, only: Sequence[str
 
     A pair, and each seed's pre-training, is one process's at a time by a lock in `folder`; a
     process that finds one taken goes on to the next.
+
+    Raises:
+        RecipeError: `only` names a row that the table has not.
     """
     pending = [(row, seed) for seed in recipe.seeds for row in _wanted(recipe, only)]
     while pending:
@@ -85,4 +89,8 @@ def embedded_runs(recipe: Recipe, runner: Runner, folder: Path, name: str) -> li
 
 def _wanted(recipe: Recipe, only: Sequence[str]) -> list[Row]:
     table = rows(recipe)
+    known = [row.name for row in table]
+    for name in only:
+        if name not in known:
+            raise RecipeError(f"unknown row {name!r}; known: {', '.join(known)}")
     return [row for row in table if not only or row.name in only]
