@@ -22,19 +22,22 @@ def publish(recipe: Recipe, runner: Runner, folder: Path, out: Path) -> str:
     """Write the table of the rows that are complete, and return it as markdown.
 
     Raises:
-        RecipeError: no row has been run for every seed.
+        RecipeError: no row has been run.
     """
     scores = collect(recipe, runner, folder)
     table = lines(recipe, scores)
     if not table:
-        raise RecipeError(f"no row is complete in {folder}: run 'acula-edge align controls' first")
+        raise RecipeError(f"no row has been run in {folder}: run 'acula-edge align controls' first")
     write_table(table, _record(recipe, runner, folder, table), out, recipe.name)
     return markdown(table)
 
 
 def _record(recipe: Recipe, runner: Runner, folder: Path, table: list[Line]) -> dict[str, Any]:
     tasks = select(recipe.tasks)
-    runs = {line.name: embedded_runs(recipe, runner, folder, line.name) for line in table}
+    runs = {
+        line.name: embedded_runs(recipe, runner, folder, line.name, line.run_seeds)
+        for line in table
+    }
     shown = [name for name in TEXT_ROWS if name in runs]
     return {
         "recipe": to_table(recipe),

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from align.encoders.checkpoints import load_encoder
 from align.experiment.rows import Row, rows
-from align.experiment.scoring import SCORES, embed_run, join_seeds, read_scores, score_run
+from align.experiment.scoring import SCORES, embed_run, read_scores, score_run
 from align.probe.embed import Embedded
 from align.probe.score import TaskScores
 from align.settings import RecipeError
@@ -69,21 +69,24 @@ def _lock(home: Path) -> FileLock:
     return FileLock(home / ".lock", timeout=0)
 
 
-def collect(recipe: Recipe, runner: Runner, folder: Path) -> dict[str, list[TaskScores]]:
-    """Scores of every row that has been run for all seeds."""
+def collect(recipe: Recipe, runner: Runner, folder: Path) -> dict[str, dict[int, list[TaskScores]]]:
+    """Scores by row and seed, of every pair that has been run."""
     tasks, heard = select(recipe.tasks), runner.workspace.store.rows
-    found = {}
+    found: dict[str, dict[int, list[TaskScores]]] = {}
     for row in rows(recipe):
-        homes = [_home(folder, row.name, seed) for seed in recipe.seeds]
-        if all((home / SCORES).is_file() for home in homes):
-            found[row.name] = join_seeds([read_scores(home, tasks, heard) for home in homes])
+        for seed in recipe.seeds:
+            home = _home(folder, row.name, seed)
+            if (home / SCORES).is_file():
+                found.setdefault(row.name, {})[seed] = read_scores(home, tasks, heard)
     return found
 
 
-def embedded_runs(recipe: Recipe, runner: Runner, folder: Path, name: str) -> list[Embedded]:
-    """Stored embeddings of a finished row, seed by seed."""
+def embedded_runs(
+    recipe: Recipe, runner: Runner, folder: Path, name: str, seeds: Sequence[int]
+) -> list[Embedded]:
+    """Stored embeddings of a row, seed by seed."""
     tasks = select(recipe.tasks)
-    homes = [_home(folder, name, seed) for seed in recipe.seeds]
+    homes = [_home(folder, name, seed) for seed in seeds]
     return [embed_run(load_encoder(home), runner.workspace, tasks, home) for home in homes]
 
 

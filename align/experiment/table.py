@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from align.experiment.rows import rows
+from align.experiment.rows import Row, rows
+from align.experiment.scoring import join_seeds
 from align.probe.compare import paired_difference
 from align.probe.score import TaskScores, interval, resampled
 from align.statistics import RESAMPLES, Estimate
@@ -30,6 +31,7 @@ class Line:
     name: str
     title: str
     group: str
+    run_seeds: tuple[int, ...]
     tasks: Mapping[str, Estimate]
     mean: Estimate
     seeds: Mapping[str, tuple[float, ...]]
@@ -38,42 +40,49 @@ class Line:
 
 
 def lines(
-    recipe: Recipe, scores: Mapping[str, list[TaskScores]], resamples: int = RESAMPLES
+    recipe: Recipe,
+    scores: Mapping[str, Mapping[int, list[TaskScores]]],
+    resamples: int = RESAMPLES,
 ) -> list[Line]:
-    """A line per row that has been scored, in the table's order."""
-    titles = {row.name: (row.title, row.group) for row in rows(recipe)}
-    reference = scores.get(REFERENCE)
+    """A line per row that has been run, in the table's order.
+
+    A row that lacks seeds says so, and is compared with the reference's same seeds.
+    """
     return [
-        _line(name, *titles[name], scores[name], reference, resamples)
-        for name in titles
-        if name in scores
+        _line(row, scores[row.name], scores.get(REFERENCE, {}), recipe, resamples)
+        for row in rows(recipe)
+        if row.name in scores
     ]
 
 
 def _line(
-    name: str,
-    title: str,
-    group: str,
-    scores: Sequence[TaskScores],
-    reference: Sequence[TaskScores] | None,
+    row: Row,
+    runs: Mapping[int, list[TaskScores]],
+    reference: Mapping[int, list[TaskScores]],
+    recipe: Recipe,
     resamples: int,
 ) -> Line:
-    weights = resampled(scores, resamples)
-    tasks, draws, seeds = {}, [], {}
-    for one, weight in zip(scores, weights, strict=True):
+    seeds = tuple(sorted(runs))
+    scores = join_seeds([runs[seed] for seed in seeds])
+    tasks, draws, each = {}, [], {}
+    for one, weight in zip(scores, resampled(scores, resamples), strict=True):
         values = one.metric(weight).mean(axis=0)
         tasks[one.task.name] = interval(float(one.metric().mean()), values)
         draws.append(values)
         groups = one.by_group()
-        each = groups.values() if len(groups) > 1 else one.metric()[:, 0]
-        seeds[one.task.name] = tuple(round(float(value), 4) for value in each)
+        parts = groups.values() if len(groups) > 1 else one.metric()[:, 0]
+        each[one.task.name] = tuple(round(float(value), 4) for value in parts)
     mean = interval(float(np.mean([e.value for e in tasks.values()])), np.mean(draws, axis=0))
     gains: Mapping[str, Estimate] = {}
     gain = None
-    if reference is not None and name != REFERENCE:
-        difference = paired_difference(scores, reference, resamples=resamples, resample_seeds=True)
+    if row.name != REFERENCE and set(seeds) <= set(reference):
+        same = join_seeds([reference[seed] for seed in seeds])
+        difference = paired_difference(scores, same, resamples=resamples, resample_seeds=True)
         gains, gain = difference.tasks, difference.mean
-    return Line(name, title, group, tasks, mean, seeds, gains, gain)
+    title = row.title
+    if len(seeds) < len(recipe.seeds):
+        title += f" ({len(seeds)} of {len(recipe.seeds)} seeds)"
+    return Line(row.name, title, row.group, seeds, tasks, mean, each, gains, gain)
 
 
 def markdown(table: Sequence[Line]) -> str:
@@ -117,7 +126,7 @@ KEY_ROWS = ("untrained", "ssl", "cka", "no-labels", "shuffled-within", "supervis
 def readme_table(record: Mapping[str, Any]) -> str:
     """The rows that tell the story, from a record that `write_table` wrote."""
     text = [
-        _markdown_row(["encoder, 3 seeds", "mean AUROC of 4 tasks", "gain over SSL only"]),
+        _markdown_row(["encoder", "mean AUROC of 4 tasks", "gain over SSL only"]),
         _markdown_row(["---"] * 3),
     ]
     for row in record["rows"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,9 +22,10 @@ CLIENT_ERRORS = (
 
 @dataclass(frozen=True)
 class Refusal:
-    """No answer came, and why."""
+    """No answer came, and why; `of_prompt` where this prompt is at fault and not the endpoint."""
 
     reason: str
+    of_prompt: bool = False
 
 
 class Backend(Protocol):
@@ -97,24 +99,24 @@ class EndpointBackend:
             raise ReportError(
                 f"{self.base_url} refuses model {self.model!r}: {error.message}"
             ) from None
-        except openai.OpenAIError as error:
+        except (openai.OpenAIError, json.JSONDecodeError) as error:
             return Refusal(str(error) or type(error).__name__)
 
     async def _without_schema(self, prompt: Prompt, seed: int) -> str | Refusal:
         try:
             answer = await self._ask(prompt, seed, with_schema=False)
-        except openai.OpenAIError as error:
-            return Refusal(str(error))
+        except (openai.OpenAIError, json.JSONDecodeError) as error:
+            return Refusal(str(error), of_prompt=isinstance(error, openai.BadRequestError))
         self._with_schema = False
         return answer
 
-    async def _ask(self, prompt: Prompt, seed: int, *, with_schema: bool) -> str:
+    async def _ask(self, prompt: Prompt, seed: int, *, with_schema: bool) -> str | Refusal:
         extra: dict[str, Any] = {}
         if with_schema:
             schema = {"name": "report", "schema": prompt.schema(), "strict": True}
             extra = {"response_format": {"type": "json_schema", "json_schema": schema}}
         messages: Any = prompt.chat()
-        reply = await self._client.chat.completions.create(
+        reply: Any = await self._client.chat.completions.create(
             model=self.model,
             messages=messages,
             seed=seed,
@@ -122,7 +124,10 @@ class EndpointBackend:
             max_tokens=self._max_tokens,
             **extra,
         )
-        return (reply.choices[0].message.content or "") if reply.choices else ""
+        choices = getattr(reply, "choices", None)  # a proxy's HTML page comes as a string
+        if not choices or choices[0].message is None:
+            return Refusal(f"{self.base_url} answered with something else than a chat completion")
+        return choices[0].message.content or ""
 
 
 class LocalBackend:

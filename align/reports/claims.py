@@ -46,6 +46,12 @@ _BEING = re.compile(
     re.IGNORECASE,
 )
 _HERE = re.compile(r"\b(?:at|over|in) this (?:site|location|area|recording site)|\bhere\b", re.I)
+OF_A_FINDING = frozenset({"timing", "shape", "pitch", "quality", "intensity", "location"})
+OF_THE_RECORDING = frozenset({"sex", "age group", "sound", "device"})
+_NO_LONGER = re.compile(  # where the statement of a denied finding has ended
+    r"\b(?:but|however|with|although|though|yet|while|record(?:ed|ing)|obtained|acquired)\b",
+    re.IGNORECASE,
+)
 _ARTICLE = re.compile(r"\b(?:an?|another|the)\b", re.IGNORECASE)
 
 
@@ -109,8 +115,15 @@ def _claim(text: str, term: Term, match: re.Match[str]) -> Claim | None:
         if not value:
             return None
     elif term.kind == "attribute":
-        denied = is_denied(text, start, end, across_and=False)
+        denied = _attribute_is_denied(text, term.concept, start, end)
     return Claim(term.concept, value, term.kind, match.group(), start, end, denied)
+
+
+def _attribute_is_denied(text: str, concept: str, start: int, end: int) -> bool:
+    """ "No murmur in this boy" denies the murmur, not the boy; "not a boy" does."""
+    if concept in OF_THE_RECORDING:
+        return re.search(r"\bnot (?:an? |the )?$", text[:start], re.IGNORECASE) is not None
+    return is_denied(text, start, end, across_and=False)
 
 
 def _outcome(text: str, value: str, start: int, end: int) -> str:
@@ -123,15 +136,15 @@ def _outcome(text: str, value: str, start: int, end: int) -> str:
 
 
 def _within_denial(text: str, claim: Claim, found: Sequence[Claim]) -> Claim:
-    """An attribute of a denied finding in the same clause is denied with it."""
-    if claim.kind != "attribute" or claim.denied:
+    """What describes a denied finding in the same clause is denied with it."""
+    if claim.concept not in OF_A_FINDING or claim.denied:
         return claim
     begin = sentence_start(text, claim.start)
     before = [c for c in found if c.kind == "finding" and begin <= c.start < claim.start]
     if not before or before[-1].value != "absent":
         return claim
     gap = text[before[-1].end : claim.start]
-    free = re.search(r"\b(?:but|however|with|although|though|yet|while)\b", gap, re.IGNORECASE)
+    free = _NO_LONGER.search(gap)
     return claim if free else dataclasses.replace(claim, denied=True)
 
 

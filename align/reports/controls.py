@@ -36,9 +36,12 @@ def metadata_text(row: Recording, labels: Labels = "include") -> str:
     return "\n".join(lines)
 
 
-def findings_text(row: Recording) -> str:
-    """The template of the label-bearing facts alone: nothing about person, site or device."""
-    facts = [fact for fact in facts_of(row, "include") if fact.is_label or fact.field == "sound"]
+def findings_text(row: Recording, labels: Labels = "include") -> str:
+    """The template of the label-bearing facts alone, and of the sound alone without labels.
+
+    Person, site and device are told only where they are a label (see `roles`).
+    """
+    facts = [fact for fact in facts_of(row, labels) if fact.is_label or fact.field == "sound"]
     return template.write_facts(row.corpus, facts).text
 
 
@@ -75,8 +78,11 @@ def reports_from_csv(path: Path) -> dict[str, tuple[str, str]]:
             reader = csv.DictReader(handle)
             if not set(CSV_COLUMNS) <= set(reader.fieldnames or ()):
                 raise ReportError(f"{path} has not the columns {', '.join(CSV_COLUMNS)}")
-            return {row["Patient_ID"]: (row["Meta_Report"], row["Gen_Report"]) for row in reader}
-    except (OSError, UnicodeDecodeError) as error:
+            return {
+                row["Patient_ID"]: (row["Meta_Report"] or "", row["Gen_Report"] or "")
+                for row in reader
+            }
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ReportError(f"cannot read the reports {path}: {error}") from None
 
 
@@ -110,7 +116,7 @@ def _control(row: Recording, source: Source, labels: Labels, seed: int) -> str:
     if source == "metadata":
         return metadata_text(row, labels)
     if source == "findings":
-        return findings_text(row)
+        return findings_text(row, labels)
     return random_text(row, seed) if source == "random" else set_name_text(row)
 
 
@@ -148,14 +154,17 @@ def read_reports(path: Path, labels: Labels) -> Iterator[tuple[tuple[str, str], 
             `labels` is "exclude".
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open(encoding="utf-8") as handle:
+            lines = list(handle)  # splitlines would cut a text at U+2028
     except (OSError, UnicodeDecodeError) as error:
         raise ReportError(f"cannot read the reports {path}: {error}") from None
     for number, line in enumerate(lines, 1):
         try:
             values = json.loads(line)
             key, told = (values.pop("corpus"), values.pop("name")), values.pop("labels")
-        except (json.JSONDecodeError, KeyError, AttributeError, TypeError):
+            if not all(isinstance(part, str) for part in key) or told not in get_args(Labels):
+                raise TypeError
+        except (ValueError, KeyError, AttributeError, TypeError):
             raise ReportError(f"{path} line {number} is no report; write the file anew") from None
         if labels == "exclude" and told != "exclude":
             raise ReportError(f"{path} line {number} states labels; write it with labels exclude")

@@ -58,14 +58,15 @@ def circor_facts(row: Recording) -> tuple[Fact, ...]:
 def circor_murmur(table: Mapping[str, str], site: str | None) -> tuple[Fact, ...]:
     """Murmur and outcome facts of a CirCor patient, at one site or (None) of the whole patient."""
     murmur = known(table.get("Murmur", ""))
-    places = (known(table.get("Murmur locations", "")) or "").split("+")
+    told = known(table.get("Murmur locations", "")) or ""
+    places = [place for place in told.split("+") if place]
     facts: list[tuple[str, str | None]] = []
     if murmur == "Absent":
         facts.append(("murmur", "absent"))
-    elif murmur == "Present":
+    elif murmur == "Present" and (places or site is None):  # else unknown at this site
         here = site is None or site in places
         facts.append(("murmur", "present" if here else "elsewhere"))
-        facts.extend(("murmur location", place) for place in places if place)
+        facts.extend(("murmur location", place) for place in places)
         if here:
             facts.append(("most audible location", known(table.get("Most audible location", ""))))
             facts.extend(_descriptors(table))

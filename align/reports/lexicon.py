@@ -78,6 +78,19 @@ CONDITIONS = {
     "endocarditis": r"endocarditis",
     "hypertension": r"hypertension",
     "infection": r"infection",
+    "influenza": r"influenza|flu",
+    "croup": r"croup",
+    "emphysema": r"emphysema",
+    "pneumothorax": r"pneumothorax",
+    "pulmonary embolism": r"pulmonary embolism",
+    "lung cancer": r"(?:lung )?cancer",
+    "cystic fibrosis": r"cystic fibrosis",
+    "atrial fibrillation": r"atrial fibrillation",
+    "pericarditis": r"pericarditis",
+    "myocarditis": r"myocarditis",
+    "tetralogy of fallot": r"tetralogy of fallot",
+    "anaemia": r"ana?emi[ac]",
+    "diabetes": r"diabet(?:es|ic)",
 }
 DEVICE_WORDS = (
     *("littmann", "welch", "allyn", "meditron", "akg", "jabes", "audioscope", "yunting", "eko"),
@@ -132,10 +145,12 @@ ATTRIBUTES = {
     "sex": {
         "male": r"males?|boys?|m[ae]n|he|his|him|gentleman",
         "female": r"females?|girls?|wom[ae]n|she|her|hers|lady",
+        "other": r"other sex|non-?binary",
     },
     "age group": {
         "neonate": r"neonat(?:e|al)|newborn",
         "infant": r"infant|baby",
+        "toddler": r"toddler",
         "child": r"child",
         "pediatric": r"pa?ediatric",
         "adolescent": r"adolescent|teenager?",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from align.corpora.recording import Recording
 from align.reports import template
@@ -64,8 +65,8 @@ def write_all(
     `on_progress(done, total)` is called after every batch, in unique prompts.
 
     Raises:
-        ReportError: the backend gave no answer `REFUSALS_ALLOWED` times in a row, or refuses the
-            model. What it answered is in the cache: the same call goes on from there.
+        ReportError: the backend gave no answer `REFUSALS_ALLOWED` times in a row or none at all, or
+            refuses the model. What it answered is in the cache: the same call goes on from there.
     """
     tasks = _tasks(rows, labels)
     writer = _Writer(backend, cache, WriteCounts(len(rows), len(tasks)))
@@ -75,6 +76,8 @@ def write_all(
             writer.settle(batch, seed + attempt)
             if on_progress is not None:
                 on_progress(writer.passed, len(tasks))
+    if writer.counts.refused and not len(cache):  # few prompts, and none was ever answered
+        writer.give_up()
     reports: list[Report] = [Report("", "template")] * len(rows)
     for task in tasks:
         report = task.report or writer.fall_back(task, seed)
@@ -104,11 +107,19 @@ class _Writer:
             if answer is not None:
                 self._judge(task, answer, seed)
         if self._refused_in_a_row >= REFUSALS_ALLOWED:
-            raise ReportError(
-                f"the endpoint gave no answer {self._refused_in_a_row} times in a row "
-                f"({self._last_refusal}); {len(self.cache)} answers are cached: "
-                "see that it runs, then start the same command again"
-            )
+            self.give_up()
+
+    def give_up(self) -> NoReturn:
+        """Stop the run for an endpoint that is down.
+
+        Raises:
+            ReportError: always.
+        """
+        raise ReportError(
+            f"the endpoint gave no answer {self._refused_in_a_row} times in a row "
+            f"({self._last_refusal}); {len(self.cache)} answers are cached: "
+            "see that it runs, then start the same command again"
+        )
 
     def fall_back(self, task: _Task, seed: int) -> Report:
         """The template's report, marked with the prompt and the verdict that it stands in for."""
@@ -119,7 +130,8 @@ class _Writer:
     def _keep(self, answer: str | Refusal, key: str) -> str | None:
         if isinstance(answer, Refusal):
             self.counts.refused += 1
-            self._refused_in_a_row += 1
+            if not (answer.of_prompt and len(self.cache)):  # an endpoint that answers is not down
+                self._refused_in_a_row += 1
             self._last_refusal = answer.reason
             return None
         self._refused_in_a_row = 0

@@ -20,13 +20,14 @@ _FOUND = (
 _SENTENCE = re.compile(r"(?<!\d)[.!?](?!\d)|[;\n]|\.(?=\s|$)")
 _CONTRAST = re.compile(
     r"\b(?:but|however|although|though|yet|despite|while|whereas|nonetheless|nevertheless|except|"
-    r"other than|(?<!associated )(?<!consistent )(?<!compatible )with|indicat(?:es|ing|ive)|"
-    r"suggest(?:s|ing|ive)?|revealing|reveals?|(?<!not )consistent)\b",
+    r"other than|(?<!associated )(?<!consistent )(?<!compatible )with|"
+    r"(?<!not )(?:indicat(?:es|ing|ive)|suggest(?:s|ing|ive)?|consistent)|"
+    r"revealing|(?<!not )(?<!to )(?<!n['’]t )reveals?)\b",
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
-    r"\b(?:no|not|without|neither|nor|never|absent|absence of|lack(?:s|ing)?(?: of)?|free of|"
-    r"free from|negative for|devoid of|denies)\b",
+    r"\b(?:no|nil|zero|not|without|neither|nor|never|absent|absence of|lack(?:s|ing)?(?: of)?|"
+    r"free of|free from|negative for|devoid of|denies|fail(?:s|ed) to|(?!can)\w+n['’]t)\b",
     re.IGNORECASE,
 )
 _PSEUDO = re.compile(
@@ -35,7 +36,7 @@ _PSEUDO = re.compile(
     re.IGNORECASE,
 )
 _VERB = re.compile(  # "are", or a participle that closes its statement; not "a detected murmur"
-    rf"\b(?:is|are|was|were|has been|have been)\b"
+    rf"\b(?:is|are|was|were|has|have|had)\b"
     rf"|\b(?:{_FOUND})(?=\s*,|\s+(?:and|on|at|in|over|during|upon|by|or)\b)",
     re.IGNORECASE,
 )
@@ -49,8 +50,9 @@ _AFTER = re.compile(
     r"^[\s:,]*(?:\([^)]*\)\s*)?(?:(?:sounds?|label|finding|status)\s*:?\s*)?"
     r"(?P<other>(?:(?:or|and|nor)\s+[\w-]+(?:\s+[\w-]+)?\s+)?)"
     r"(?:(?:is|are|was|were|has been|have been|could be|can be)\s+)?"
-    r"(?P<verdict>not\s+absent|absent|none|ruled out|excluded|undetectable|inaudible|negative|"
-    rf"(?:not|never|neither|n't)\s+(?:\w+ly\s+)?(?:{_FOUND})|not\b(?=\s*[.;,]|\s*$)|denied)",
+    r"(?P<verdict>not\s+absent|absent|none|nil|ruled out|excluded|undetectable|inaudible|negative|"
+    rf"(?:not|never|neither|no longer|\w+n['’]t)\s+(?:\w+ly\s+)?(?:{_FOUND})|"
+    r"(?:not?)\b(?=\s*[.;,]|\s*$)|denied|-free\b)",
     re.IGNORECASE,
 )
 _UNKNOWN_BEHIND = re.compile(

@@ -88,7 +88,7 @@ def read_answer(text: str, facts: Sequence[Fact]) -> Answer:
         values = json.loads(text[start : end + 1])
         report, findings = values["report"], values["findings"]
         stated = {(item["field"], item["value"]) for item in findings}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise AnswerError(f"not the JSON that was asked for: {error}") from None
     if not isinstance(report, str) or not report.strip():
         raise AnswerError("the report is empty")

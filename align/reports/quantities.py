@@ -6,11 +6,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-WORDS = {
-    word: number
-    for number, word in enumerate(
-        ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), start=1
-    )
+_ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_TEENS = (
+    *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
+    *("eighteen", "nineteen"),
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+WORDS = {word: number for number, word in enumerate((*_ONES, *_TEENS), start=1)} | {
+    "-".join(filter(None, (ten, one))): 10 * tens + ones
+    for tens, ten in enumerate(_TENS, start=2)
+    for ones, one in enumerate(("", *_ONES))
 }
 ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6}
 ARABIC = {number: roman for roman, number in ROMAN.items()}
@@ -35,7 +40,8 @@ UNITS = {
     "kg/m²": ("BMI", 1.0),
 }
 AGES = {"year": 1.0, "yr": 1.0, "month": 1 / 12, "week": 7 / 365.25, "day": 1 / 365.25}
-_NUMBER = r"(?<![\w.,/])(?P<number>\d+(?:[.,]\d+)?|" + "|".join(WORDS) + r")"
+_WORDED = "|".join(sorted((word.replace("-", "[- ]") for word in WORDS), key=len, reverse=True))
+_NUMBER = rf"(?<![\w.,/])(?P<number>\d+(?:[.,]\d+)?|{_WORDED})"
 _AGE = re.compile(
     rf"{_NUMBER}[- ]?(?P<unit>year|yr|month|week|day)s?[- ](?:old|of age)\b"
     r"|\bage(?:d)?(?: is| of|:)? (?P<years>\d+(?:\.\d+)?)\b(?: (?P<aged>year|month|week|day)s?\b)?",
@@ -121,6 +127,6 @@ def _bare(text: str) -> Iterator[Quantity]:
 def _quantity(concept: str, number: str, factor: float, match: re.Match[str]) -> Quantity:
     number = number.replace(",", ".")
     decimals = len(number.partition(".")[2])
-    value = float(WORDS.get(number.lower(), 0) or number)
+    value = float(WORDS.get(number.lower().replace(" ", "-"), 0) or number)
     half_digit = 0.5 * 10**-decimals * factor
     return Quantity(concept, value * factor, half_digit, match.start(), match.end())

@@ -17,8 +17,9 @@ class ReportError(Exception):
 class Report:
     """A clinical text and its provenance.
 
-    `source` is template, metadata, set-name, random, file or llm. `verdict` maps a field to stated,
-    omitted or contradicted, and `hallucinated` to the terms that no fact supports, comma-separated.
+    `source` is template, findings, metadata, set-name, random, file or llm. `verdict` maps a field
+    to stated, omitted or contradicted, and `hallucinated` to the terms that no fact supports,
+    comma-separated.
     """
 
     text: str
@@ -55,6 +56,9 @@ class Report:
         """
         try:
             report = cls(**values)
+            report = dataclasses.replace(report, omitted=tuple(report.omitted))
         except TypeError as error:
             raise ReportError(f"a report line does not fit: {error}") from None
-        return dataclasses.replace(report, omitted=tuple(report.omitted))
+        if not isinstance(report.text, str) or not isinstance(report.source, str):
+            raise ReportError("a report line does not fit: text and source must be strings")
+        return report

@@ -16,7 +16,9 @@ CONTINUOUS = ("wheeze", "rhonchi", "stridor", "continuous adventitious")
 DISCONTINUOUS = ("crackle", "fine crackle", "coarse crackle", "discontinuous adventitious")
 AGE_GROUPS = (  # upper bound in years, words that then fit
     (0.1, {"neonate", "infant", "pediatric"}),
-    (1.5, {"infant", "child", "pediatric"}),
+    (1.0, {"infant", "child", "pediatric"}),
+    (1.5, {"infant", "toddler", "child", "pediatric"}),
+    (4.0, {"toddler", "child", "pediatric"}),
     (12.0, {"child", "pediatric"}),
     (18.0, {"child", "adolescent", "pediatric"}),
     (30.0, {"young adult", "adult"}),

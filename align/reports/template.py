@@ -81,7 +81,12 @@ class _Told:
 def _person(told: _Told) -> str:
     """`a 4-year-old boy`, `a female child`, or empty if nothing is known."""
     age, group, sex = told.one("age"), told.one("age group"), told.one("sex")
-    group = "child" if group == "child" else group
+    if sex not in ("", "male", "female"):
+        return f"{_aged(age, group, '') or 'a patient'} of {sex} sex"
+    return _aged(age, group, sex)
+
+
+def _aged(age: str, group: str, sex: str) -> str:
     years = _number(age)
     if years is not None:
         grown = years >= YEARS_OF_A_CHILD
