@@ -79,7 +79,7 @@ def text_space(
     """
     found: dict[str, list[float]] = {}
     for run in runs:
-        for corpus in WITH_PATIENTS & {row.corpus for row in run.rows}:
+        for corpus in sorted(WITH_PATIENTS & {row.corpus for row in run.rows}):
             own = [index for index, row in enumerate(run.rows) if row.corpus == corpus]
             mine = [task for task in tasks if task.corpus == corpus]
             part = Embedded(run.vectors[own], tuple(run.rows[index] for index in own))

@@ -9,7 +9,13 @@ from typing import Any, Literal
 from align.training.recipe import CorpusConfig, Recipe
 
 Group = Literal["baseline", "objective", "text", "shuffle", "unseen", "labels"]
-OBJECTIVES = ("cka-biased", "released", "infonce", "siglip", "cosine")
+OBJECTIVES = {
+    "cka-biased": "biased CKA",
+    "released": "the released loss",
+    "infonce": "InfoNCE, equal reports masked",
+    "siglip": "SigLIP",
+    "cosine": "cosine",
+}
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,8 @@ def _baselines(recipe: Recipe) -> Iterator[Row]:
 
 def _objectives(recipe: Recipe) -> Iterator[Row]:
     yield Row("cka", "debiased CKA, per corpus (default)", "objective", recipe)
-    for name in OBJECTIVES:
-        yield Row(name, name, "objective", _objective(recipe, name=name, options={}))
+    for name, title in OBJECTIVES.items():
+        yield Row(name, title, "objective", _objective(recipe, name=name, options={}))
 
 
 def _texts(recipe: Recipe) -> Iterator[Row]:
@@ -55,7 +61,7 @@ def _texts(recipe: Recipe) -> Iterator[Row]:
     yield Row(
         "findings", "template of the findings alone", "text", _text(recipe, source="findings")
     )
-    yield Row("metadata", "raw metadata, `key: value`", "text", _text(recipe, source="metadata"))
+    yield Row("metadata", "raw metadata (key: value)", "text", _text(recipe, source="metadata"))
     if recipe.written:
         files = _text(recipe, files=recipe.written)
         yield Row("written", "LLM reports where there are some", "text", files)
@@ -85,7 +91,12 @@ def _unseen(recipe: Recipe) -> Iterator[Row]:
 
 
 def _labels(recipe: Recipe) -> Iterator[Row]:
-    yield Row("supervised", "the labels instead of reports", "labels", _stage(recipe, "supervised"))
+    yield Row(
+        "supervised",
+        "supervised: the labels instead of reports",
+        "labels",
+        _stage(recipe, "supervised"),
+    )
     yield Row("supcon", "supervised contrastive", "labels", _stage(recipe, "supcon"))
 
 
