@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
+from align.errors import AlignError
 
-class AudioError(Exception):
+
+class AudioError(AlignError):
     """A recording is missing, damaged, empty, or holds values that are not finite."""
 
 
@@ -32,3 +35,12 @@ def read_pcm(path: Path, rate: int) -> NDArray[np.float32]:
     if source_rate != rate:
         mono = soxr.resample(mono, source_rate, rate)
     return np.asarray(mono, dtype=np.float32)
+
+
+def pcm_sha256(pcm: NDArray[np.float32]) -> str:
+    """Hash of samples (n,) in [-1, 1]: equal for lossless re-encodings in any container or depth.
+
+    A copy that was resampled, rescaled, cut or coded with loss has another hash.
+    """
+    plain = np.ascontiguousarray(pcm, dtype="<f4") + np.float32(0)  # -0.0 becomes 0.0
+    return hashlib.sha256(plain.tobytes()).hexdigest()

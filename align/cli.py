@@ -1,27 +1,17 @@
-"""`acula-edge align`: a thin shell over the public functions of this package."""
+"""`acula-edge align`: a thin shell over the public functions of this package.
+
+Each command imports what it needs: torch and transformers take seconds, and `--help` needs neither.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from acula_edge.errors import UsageError
-from align.audio import AudioError
-from align.corpora import CorpusError
-from align.encoders import EncoderError
-from align.leakage import LeakageError
-from align.objectives import ObjectiveError
-from align.probe.problem import ProbeError
-from align.reports import ReportError
+from align.errors import one_sentence
 from align.reports_cli import app as reports_app
-from align.settings import RecipeError
-from align.teacher import TeacherError
-from align.training.optimise import TrainingError
-from align.training.recipe import load_recipe
 
 app = typer.Typer(
     help="Align an audio encoder to a language model, and measure what it gained.",
@@ -40,18 +30,6 @@ Folder = Annotated[
 ]
 Cache = Annotated[Path, typer.Option(help="Folder of the teacher's embeddings.")]
 CACHE = Path("runs/teacher")
-KNOWN_ERRORS = (
-    AudioError,
-    CorpusError,
-    EncoderError,
-    LeakageError,
-    ObjectiveError,
-    ProbeError,
-    RecipeError,
-    ReportError,
-    TeacherError,
-    TrainingError,
-)
 
 
 @app.command("run")
@@ -59,9 +37,10 @@ def run_command(
     recipe: RecipePath, data: Data, seed: int = 0, folder: Folder = None, cache: Cache = CACHE
 ) -> None:
     """Pre-train and align an encoder; called again, it continues where it stopped."""
+    from align.training.recipe import load_recipe  # noqa: PLC0415
     from align.training.run import open_runner  # noqa: PLC0415
 
-    with clear_errors():
+    with one_sentence():
         settings = load_recipe(recipe)
         place = folder or Path("runs") / settings.name / f"seed-{seed}"
         runner = open_runner(settings, data, cache)
@@ -94,7 +73,7 @@ def probe_command(
     from align.probe.render import render, write_json  # noqa: PLC0415
     from align.probe.report import probe_encoder  # noqa: PLC0415
 
-    with clear_errors():
+    with one_sentence():
         report = probe_encoder(
             encoder,
             data,
@@ -126,9 +105,10 @@ def controls_command(
     """
     from align.experiment.report import publish  # noqa: PLC0415
     from align.experiment.run import run_rows  # noqa: PLC0415
+    from align.training.recipe import load_recipe  # noqa: PLC0415
     from align.training.run import open_runner  # noqa: PLC0415
 
-    with clear_errors():
+    with one_sentence():
         settings = load_recipe(recipe)
         place = folder or Path("runs") / settings.name
         runner = open_runner(settings, data, cache)
@@ -141,9 +121,10 @@ def controls_command(
 @app.command("certificate")
 def certificate_command(recipe: RecipePath, data: Data, seed: int = 0) -> None:
     """Print the proof that a run's training shares no patient with its evaluation."""
+    from align.training.recipe import load_recipe  # noqa: PLC0415
     from align.training.run import open_runner  # noqa: PLC0415
 
-    with clear_errors():
+    with one_sentence():
         settings = load_recipe(recipe)
         runner = open_runner(settings, data, CACHE)
         typer.echo(runner.certify(settings, seed).to_json())
@@ -160,18 +141,9 @@ def convert_command(
     """Turn an original OPERA checkpoint into safetensors, checking every key and shape."""
     from align.encoders.checkpoints import convert_checkpoint, fetch_opera  # noqa: PLC0415
 
-    with clear_errors():
+    with one_sentence():
         if checkpoint is None:
             typer.echo(str(fetch_opera(encoder, out.parent)))
         else:
             convert_checkpoint(checkpoint, encoder, out)
             typer.echo(str(out))
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """One sentence instead of a traceback."""
-    try:
-        yield
-    except KNOWN_ERRORS as error:
-        raise UsageError(str(error)) from None

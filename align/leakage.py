@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
 from align.corpora.catalogue import CATALOGUE
+from align.errors import AlignError
 
 VERSION = 1
 NAMED = 20
@@ -20,7 +21,7 @@ Patient = tuple[str, str]
 Reports = Mapping[tuple[str, str], str]
 
 
-class LeakageError(Exception):
+class LeakageError(AlignError):
     """Training and evaluation share a patient or a recording, or there is nothing to certify."""
 
 

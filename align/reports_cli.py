@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from acula_edge.errors import UsageError
-from align.corpora import CorpusError, Recording, read_corpus
+from align.corpora import Recording, read_corpus
+from align.errors import one_sentence
 from align.reports import Labels, Report, ReportError, texts_for
 from align.reports.audit import AuditTable, audit, audit_circor_csv
 from align.reports.controls import read_reports
@@ -57,7 +57,7 @@ def write_command(
     batch: Annotated[int, typer.Option(min=1, help="Prompts at a time, without an endpoint.")] = 8,
 ) -> None:
     """Write one report per recording of CORPORA."""
-    with _clear_errors():
+    with one_sentence():
         rows = [row for corpus in corpora for row in read_corpus(corpus, data)]
         if source == "template":
             reports = [report for report in texts_for(rows, "template", labels) if report]
@@ -68,7 +68,8 @@ def write_command(
             reports = _write_llm(
                 rows, labels, model, revision, base_url, cache, seed, attempts, concurrency, local
             )
-        _save(out, rows, reports, labels)
+        with _writing():
+            _save(out, rows, reports, labels)
         typer.echo(f"{len(reports)} reports: {out}")
 
 
@@ -79,7 +80,7 @@ def verify_command(
     as_json: Annotated[bool, typer.Option("--json", help="One verdict per line.")] = False,
 ) -> None:
     """Verify every report of FILE against its recording; exit 1 if any fails."""
-    with _clear_errors():
+    with one_sentence():
         rows, reports, labels = _joined(file, data)
         failed = 0
         for row, report in zip(rows, reports, strict=True):
@@ -105,14 +106,15 @@ def audit_command(
     name: Annotated[str, typer.Option(help="Name of the files in --out.")] = "reports-audit",
 ) -> None:
     """Print the omission, contradiction and hallucination rates of FILE, by field."""
-    with _clear_errors():
+    with one_sentence():
         table = _audit(file, data)
         typer.echo(table.to_markdown(), nl=False)
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            title = f"# Audit of {file.name}\n\n"
-            (out / f"{name}.md").write_text(title + table.to_markdown())
-            (out / f"{name}.json").write_text(table.to_json())
+            with _writing():
+                out.mkdir(parents=True, exist_ok=True)
+                title = f"# Audit of {file.name}\n\n"
+                (out / f"{name}.md").write_text(title + table.to_markdown())
+                (out / f"{name}.json").write_text(table.to_json())
 
 
 def _audit(file: Path, data: Path) -> AuditTable:
@@ -193,10 +195,8 @@ def _joined(file: Path, data: Path) -> tuple[list[Recording], list[Report], Labe
 
 
 @contextmanager
-def _clear_errors() -> Iterator[None]:
+def _writing() -> Iterator[None]:
     try:
         yield
-    except (ReportError, CorpusError) as error:
-        raise UsageError(str(error)) from None
     except OSError as error:
-        raise UsageError(f"cannot write: {error}") from None
+        raise ReportError(f"cannot write: {error}") from None

@@ -7,8 +7,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from align.errors import AlignError
 
-class RecipeError(Exception):
+
+class RecipeError(AlignError):
     """A recipe is missing, malformed, or names an option that does not exist."""
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 Array = NDArray[np.float64]
 RESAMPLES = 2000
@@ -28,11 +27,15 @@ class Estimate:
 
 def auroc(truth: Array, score: Array) -> float:
     """Area under the ROC curve; NaN when only one class is there."""
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415  (seconds to load)
+
     return float("nan") if truth.min() == truth.max() else float(roc_auc_score(truth, score))
 
 
 def auprc(truth: Array, score: Array) -> float:
     """Average precision."""
+    from sklearn.metrics import average_precision_score  # noqa: PLC0415  (seconds to load)
+
     return float(average_precision_score(truth, score))
 
 

@@ -84,7 +84,7 @@ def throughput(
 ) -> None:
     """Clips per second of training: our loop beside the released AcuLa design."""
     try:
-        from align.cli import clear_errors  # noqa: PLC0415
+        from align.errors import one_sentence  # noqa: PLC0415
         from align.training.recipe import load_recipe  # noqa: PLC0415
         from benchmarks.throughput import compare_throughput  # noqa: PLC0415
     except ImportError as error:
@@ -92,7 +92,7 @@ def throughput(
             f"'acula-edge bench throughput' needs {error.name}:"
             " pip install 'acula-edge[align,bench]'"
         ) from None
-    with clear_errors():
+    with one_sentence():
         result = compare_throughput(
             load_recipe(recipe), encoder=encoder, teacher=teacher, data=data, pairs=pairs,
             steps=steps,

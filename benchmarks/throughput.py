@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from align.training.optimise import make_batch
+from align.corpora import Recording
+from align.training.material import make_batch
 from align.training.recipe import Recipe
 from benchmarks.interleaved import Ratio, ratio_of_pairs
 from benchmarks.released_design import FEATURES, LANGUAGE_MODEL, require_librosa
@@ -48,6 +50,7 @@ class ThroughputResult:
     `ratio_same_batch` has ours at the released batch; `ratio_free_features` grants the released
     design that worker processes hide all of its feature work, the most that they could do.
     A larger teacher makes the ratios larger: those of a stand-in are lower bounds.
+    `sound` names the corpora of the clips, or is "noise".
     `flops_per_clip` are those of our model, forward and backward; the peak of a device that is not
     known is None.
     """
@@ -133,7 +136,7 @@ def compare_throughput(
     return ThroughputResult(
         recipe=recipe.name,
         encoder=encoder or recipe.encoder.name,
-        sound=str(data) if data else "noise",
+        sound=_corpora(heard.rows) if data else "noise",
         recordings=len(heard.rows),
         clip_seconds=stage.plain.encoder.crop / stage.plain.encoder.rate,
         teacher=teacher,
@@ -153,6 +156,10 @@ def compare_throughput(
         bf16_peak=peak,
         peak_share=None if peak is None else speed.clips_per_second * flops / peak,
     )
+
+
+def _corpora(rows: Sequence[Recording]) -> str:
+    return ", ".join(sorted({row.corpus for row in rows}))
 
 
 def _speed(side: Side) -> Speed:

@@ -19,8 +19,9 @@ from align.settings import RecipeError
 from align.teacher import TeacherConfig
 from align.training.batches import BatchSampler
 from align.training.losses import label_table
+from align.training.material import Material
 from align.training.model import AlignModel
-from align.training.optimise import Material, Stage
+from align.training.optimise import Stage
 from align.training.recipe import EncoderConfig, Recipe, TextConfig, TextTeacher
 from align.training.run import make_accelerator
 from align.training.store import WaveStore, load_store

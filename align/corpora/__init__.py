@@ -53,7 +53,9 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "nosemic": ("nosemic",),
     "covid19-cough": ("covid19-cough",),
 }
-"""Where a corpus may lie under the data root; the first folder that exists is read."""
+"""Where a corpus may lie under the data root; the first folder that holds anything is read."""
+LOCK, PARTIAL = "fetched.json", "*.part*"
+"""What a fetch that failed leaves: its record, and files that have not wholly arrived."""
 
 
 def read_corpus(name: str, data_root: Path) -> list[Recording]:
@@ -73,19 +75,26 @@ def corpus_folder(name: str, data_root: Path) -> Path:
     """The folder of corpus `name` under `data_root`.
 
     Raises:
-        CorpusError: unknown corpus, or none of its `FOLDERS` exists.
+        CorpusError: unknown corpus, or none of its `FOLDERS` holds more than a failed fetch left.
     """
     if name not in READERS:
         raise CorpusError(f"unknown corpus {name!r}; known: {', '.join(sorted(READERS))}")
     candidates = [data_root / folder for folder in FOLDERS[name]]
     for candidate in candidates:
-        if candidate.is_dir():
+        if candidate.is_dir() and not _brought_nothing(candidate):
             return candidate
     raise CorpusError(f"corpus {name!r} is not at {' or '.join(map(str, candidates))}")
 
 
+def _brought_nothing(folder: Path) -> bool:
+    """Whether a fetch began to fill this folder and brought nothing yet."""
+    left = {path.name for path in folder.iterdir() if not path.match(PARTIAL)}
+    return left == {LOCK}
+
+
 __all__ = [
     "FOLDERS",
+    "LOCK",
     "READERS",
     "CorpusError",
     "Interval",

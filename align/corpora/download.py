@@ -12,6 +12,8 @@ from threading import local
 
 import requests
 
+from align.errors import AlignError
+
 CHUNK = 1 << 14  # bytes; a broken connection loses what it held of the last one
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 ATTEMPTS = 4
@@ -24,7 +26,7 @@ Progress = Callable[[str, int, int | None], None]
 """Called with a file's name, its bytes so far, and its total where the server states it."""
 
 
-class FetchError(Exception):
+class FetchError(AlignError):
     """A corpus cannot be fetched; the text says why and what to do."""
 
 

@@ -16,13 +16,12 @@ import pooch
 import requests
 from pooch.downloaders import doi_to_repository
 
-from align.corpora import FOLDERS
+from align.corpora import FOLDERS, LOCK
 from align.corpora.catalogue import CATALOGUE
 from align.corpora.download import FetchError, Progress, ResumingDownloader
 from align.corpora.info import CorpusInfo, Download, Listing
 from align.corpora.unpack import ArchiveError, place, unpack, unpack_split_tars
 
-LOCK = "fetched.json"
 WORKERS = 4
 API_SECONDS = 30
 _SUM_LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(.+)")

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from align.corpora.recording import Interval, Label, Recording
+from align.errors import AlignError
 from align.splits import Split
 
 VERSION = 1
@@ -22,7 +23,7 @@ NESTED = ("labels", "intervals", "metadata")
 _META_KEY = b"manifest"
 
 
-class ManifestError(Exception):
+class ManifestError(AlignError):
     """A manifest cannot be read or written; the text names the file, the line and the reason."""
 
 
@@ -31,7 +32,7 @@ class Entry:
     """One recording of a manifest; see `Recording` for what labels and metadata mean.
 
     `path` is relative to the data root, with forward slashes. `seconds` and `rate` (Hz) are the
-    audio's own. `audio_sha256` is the hash of the decoded samples (`validate.pcm_sha256`), equal
+    audio's own. `audio_sha256` is the hash of the decoded samples (`audio.pcm_sha256`), equal
     for re-encoded copies; None: not known.
     """
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from align.errors import AlignError
 from align.splits import Split
 
 Label = bool | int | float | str
 
 
-class CorpusError(Exception):
+class CorpusError(AlignError):
     """A corpus is missing, unreadable or not laid out as its publishers document."""
 
 

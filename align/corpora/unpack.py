@@ -15,6 +15,8 @@ from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from align.errors import AlignError
+
 MAX_RATIO = 100
 """Unpacked bytes per archive byte. Audio packs by less than 4; a bomb by thousands."""
 MIN_BOUND = 100_000_000
@@ -33,7 +35,7 @@ _DAMAGE = (
 )
 
 
-class ArchiveError(Exception):
+class ArchiveError(AlignError):
     """An archive is damaged, of no known kind, or not safe to unpack."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -12,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-from numpy.typing import NDArray
 
-from align.audio import AudioError, read_pcm
+from align.audio import AudioError, pcm_sha256, read_pcm
 from align.corpora import Recording, read_corpus
 from align.corpora.catalogue import CATALOGUE
 from align.corpora.findings import CorpusFindings, Duplicate, Fault, ValidationReport
@@ -34,15 +32,6 @@ class _Sound:
     rate: int
     sha256: str
     silent: bool
-
-
-def pcm_sha256(pcm: NDArray[np.float32]) -> str:
-    """Hash of samples (n,) in [-1, 1]: equal for lossless re-encodings in any container or depth.
-
-    A copy that was resampled, rescaled, cut or coded with loss has another hash.
-    """
-    plain = np.ascontiguousarray(pcm, dtype="<f4") + np.float32(0)  # -0.0 becomes 0.0
-    return hashlib.sha256(plain.tobytes()).hexdigest()
 
 
 def prepare(

@@ -7,8 +7,10 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from align.errors import AlignError
 
-class EncoderError(Exception):
+
+class EncoderError(AlignError):
     """An encoder is unknown, its weights do not fit, or its input is of an impossible shape."""
 
 

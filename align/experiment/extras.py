@@ -12,17 +12,16 @@ import numpy as np
 import torch
 
 from align.corpora import Recording
+from align.experiment.rows import Row
 from align.objectives import debiased_cka
 from align.objectives.cka import MINIMUM_ROWS
+from align.objectives.ssl import UNKNOWN
 from align.probe.baselines import metadata_baseline, origin_probe
 from align.probe.embed import Embedded
+from align.probe.language import Texts, embed_language, read_language
 from align.probe.problem import ProbeError
-from align.probe.retrieval import map_to_text, report_retrieval, zero_shot_task
-from align.reports import texts_for
 from align.tasks import Task
-from align.teacher import embed_texts
-from align.training.losses import UNKNOWN
-from align.training.recipe import Recipe
+from align.training.recipe import Recipe, TextConfig
 from align.training.texts import NO_TEXT, teacher_config
 from align.training.workspace import Workspace
 
@@ -43,6 +42,17 @@ def origins(runs: Sequence[Embedded]) -> dict[str, float]:
             results = [origin_probe(run, key, resamples=1) for run in runs]
             found[key] = float(np.mean([result.accuracy.value for result in results]))
             found[f"{key}_chance"] = results[0].chance
+    return found
+
+
+def labels_in_texts(table: Sequence[Row], workspace: Workspace, seed: int) -> dict[str, Any]:
+    """`labels_in_text` of each distinct text, under the first of `table`'s rows that has it."""
+    told: list[TextConfig] = []
+    found = {}
+    for row in table:
+        if row.recipe.text not in told:
+            told.append(row.recipe.text)
+            found[row.name] = labels_in_text(row.recipe, workspace, seed)
     return found
 
 
@@ -69,54 +79,40 @@ def labels_in_text(recipe: Recipe, workspace: Workspace, seed: int) -> dict[str,
     return found
 
 
-def text_space(
-    runs: Sequence[Embedded], recipe: Recipe, tasks: Sequence[Task], cache: Path
-) -> dict[str, Any]:
+def text_space(runs: Sequence[Embedded], tasks: Sequence[Task], texts: Texts) -> dict[str, float]:
     """Retrieval of test patients' template reports and zero-shot AUROC, over seeds.
 
-    Every encoder gets the same linear map to the teacher's space, fitted on training patients'
-    reports and chosen on validation patients': CKA leaves the two spaces rotated.
+    Every encoder gets the same linear map to the teacher's space: CKA leaves the two rotated.
     """
     found: dict[str, list[float]] = {}
     for run in runs:
-        for corpus in sorted(WITH_PATIENTS & {row.corpus for row in run.rows}):
-            own = [index for index, row in enumerate(run.rows) if row.corpus == corpus]
-            mine = [task for task in tasks if task.corpus == corpus]
-            part = Embedded(run.vectors[own], tuple(run.rows[index] for index in own))
-            for name, value in _one_corpus(part, corpus, recipe, mine, cache).items():
-                found.setdefault(name, []).append(value)
+        language = read_language(_by_corpus(run), tasks, texts, resamples=1)
+        for recall in language.recalls:
+            name = f"{recall.corpus} recall@{recall.top}"
+            found.setdefault(name, []).append(recall.recall.value)
+            found.setdefault(f"{name} chance", []).append(recall.chance)
+            found.setdefault(f"{name} constant", []).append(recall.constant)
+        for result in language.zero_shot:
+            name = f"{result.scores.task.name} zero-shot AUROC"
+            found.setdefault(name, []).append(result.estimate.value)
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def _one_corpus(
-    embedded: Embedded, corpus: str, recipe: Recipe, tasks: Sequence[Task], cache: Path
-) -> dict[str, float]:
-    rows = embedded.rows
-    reports = [report.text if report else corpus for report in texts_for(rows, "template")]
-    config = teacher_config(recipe)
-    table = embed_texts(reports, config, cache)
-    text = table.gather(torch.arange(len(rows))).numpy()
-    folds = np.asarray([row.split for row in rows])
-    mapped = map_to_text(
-        embedded.vectors, text, np.flatnonzero(folds == "train"), np.flatnonzero(folds == "val")
-    )
-    tested = np.flatnonzero(folds == "test")
-    recalls = report_retrieval(
-        [rows[index] for index in tested],
-        [reports[index] for index in tested],
-        mapped[tested],
-        text[tested],
-        resamples=1,
-    )
-    found = {}
-    for recall in recalls:
-        found[f"{corpus} recall@{recall.top}"] = recall.recall.value
-        found[f"{corpus} recall@{recall.top} chance"] = recall.chance
-        found[f"{corpus} recall@{recall.top} constant"] = recall.constant
-    for task in tasks:
-        if task.prompts:
-            prompts = [embed_texts(list(one), config, cache) for one in task.prompts]
-            vectors = [prompt.vectors.float().numpy() for prompt in prompts]
-            result = zero_shot_task(task, rows, mapped, vectors, resamples=1)
-            found[f"{task.name} zero-shot AUROC"] = result.estimate.value
-    return found
+def read_texts(
+    rows: Sequence[Recording], tasks: Sequence[Task], recipe: Recipe, cache: Path
+) -> Texts | None:
+    """What `text_space` reads: template reports of `rows` and prompts, by the recipe's teacher.
+
+    None where no corpus has patients.
+    """
+    spoken = [row for row in rows if row.corpus in WITH_PATIENTS]
+    return embed_language(spoken, tasks, teacher_config(recipe), cache) if spoken else None
+
+
+def _by_corpus(run: Embedded) -> list[Embedded]:
+    """The recordings of each corpus that has patients."""
+    parts = []
+    for corpus in sorted(WITH_PATIENTS & {row.corpus for row in run.rows}):
+        own = [index for index, row in enumerate(run.rows) if row.corpus == corpus]
+        parts.append(Embedded(run.vectors[own], tuple(run.rows[index] for index in own)))
+    return parts

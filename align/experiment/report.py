@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from align.experiment.extras import labels_in_text, metadata_only, origins, text_space
+from align.experiment.extras import (
+    labels_in_texts,
+    metadata_only,
+    origins,
+    read_texts,
+    text_space,
+)
 from align.experiment.rows import rows
 from align.experiment.run import collect, embedded_runs
 from align.experiment.table import Line, lines, markdown, write_table
@@ -15,7 +21,9 @@ from align.training.recipe import Recipe, to_table
 from align.training.record import machine
 from align.training.run import Runner
 
-TEXT_ROWS = ("untrained", "ssl", "cka", "infonce", "siglip", "no-labels", "supervised")
+# Rows whose embeddings are also probed for origin and language, some 15 s each.
+STUDIED = ("untrained", "ssl", "cka", "infonce", "siglip", "no-labels", "supervised")
+WITH_TEXT = ("objective", "text", "shuffle")
 
 
 def publish(recipe: Recipe, runner: Runner, folder: Path, out: Path) -> str:
@@ -37,19 +45,19 @@ def _record(recipe: Recipe, runner: Runner, folder: Path, table: list[Line]) -> 
     runs = {
         line.name: embedded_runs(recipe, runner, folder, line.name, line.run_seeds)
         for line in table
+        if line.name in STUDIED
     }
-    shown = [name for name in TEXT_ROWS if name in runs]
+    done = {line.name for line in table}
+    told = [row for row in rows(recipe) if row.name in done and row.group in WITH_TEXT]
+    heard = runner.workspace.store.rows
+    texts = read_texts(heard, tasks, recipe, runner.workspace.cache)
     return {
         "recipe": to_table(recipe),
         "machine": machine(),
-        "metadata_only": metadata_only(runner.workspace.store.rows, tasks),
-        "labels_in_text": {
-            row.name: labels_in_text(row.recipe, runner.workspace, recipe.seeds[0])
-            for row in rows(recipe)
-            if row.name in runs and row.group in ("objective", "text", "shuffle")
-        },
+        "metadata_only": metadata_only(heard, tasks),
+        "labels_in_text": labels_in_texts(told, runner.workspace, recipe.seeds[0]),
         "origin": {name: origins(found) for name, found in runs.items()},
         "text_space": {
-            name: text_space(runs[name], recipe, tasks, runner.workspace.cache) for name in shown
+            name: text_space(found, tasks, texts) for name, found in runs.items() if texts
         },
     }

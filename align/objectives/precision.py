@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from align.errors import AlignError
 
-class ObjectiveError(ValueError):
+
+class ObjectiveError(AlignError, ValueError):
     """An objective that cannot be built, or inputs that it cannot compare."""
 
 

@@ -1,71 +1,15 @@
-"""Self-supervised losses (MAE, COLA) and the losses of the supervised controls."""
+"""The self-supervised loss of two crops (COLA) and the losses of the supervised controls."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from align.objectives.precision import (
-    ObjectiveError,
-    full_precision,
-    paired_rows,
-    without_autocast,
-)
+from align.objectives.precision import full_precision, paired_rows, without_autocast
 
-UNKNOWN = -1
-
-
-class PatchMask(NamedTuple):
-    """What a masked autoencoder hides.
-
-    keep: (b, kept) ids of the visible patches, in random order.
-    restore: (b, L) ids that put [visible, hidden] patches back in their places.
-    mask: (b, L) float, 1 where hidden.
-    """
-
-    keep: Tensor
-    restore: Tensor
-    mask: Tensor
-
-
-def random_mask(
-    batch: int,
-    patches: int,
-    ratio: float,
-    generator: torch.Generator | None = None,
-    device: torch.device | str = "cpu",
-) -> PatchMask:
-    """Hide a random `ratio` of the patches of each item (He et al. 2022), rounded to a patch.
-
-    Raises:
-        ObjectiveError: `ratio` leaves no patch visible or none hidden.
-    """
-    kept = patches - round(patches * ratio)
-    if not 0 < kept < patches:
-        raise ObjectiveError(
-            f"a mask ratio of {ratio} leaves {kept} of {patches} patches visible; "
-            "some must be visible and some hidden"
-        )
-    order = torch.rand(batch, patches, generator=generator, device=device).argsort(1)
-    keep = order[:, :kept]
-    mask = torch.ones(batch, patches, device=device).scatter_(1, keep, 0.0)
-    return PatchMask(keep, order.argsort(1), mask)
-
-
-def mae_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error over the hidden patches (He et al. 2022); 0 if none is hidden.
-
-    Args:
-        prediction: (b, L, p) patches.
-        target: (b, L, p) patches.
-        mask: (b, L), 1 where hidden.
-    """
-    prediction, target, mask = full_precision(prediction, target, mask)
-    error = (prediction - target).square().mean(2)
-    return (error * mask).sum() / mask.sum().clamp(min=1)
+UNKNOWN = -1.0
+"""A label that nobody stated."""
 
 
 def cola_loss(first: Tensor, second: Tensor, *, symmetric: bool = False) -> Tensor:

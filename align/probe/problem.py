@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.corpora.recording import Recording
+from align.errors import AlignError
 from align.statistics import macro_auroc
 from align.tasks import Task
 
@@ -16,7 +17,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
-class ProbeError(Exception):
+class ProbeError(AlignError):
     """A probe cannot be fitted or scored on the data it was given."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from align.errors import AlignError
 from align.reports.roles import Fact
 from align.reports.template import DEVICES, SITES
 
@@ -51,7 +52,7 @@ class Answer:
     report: str
 
 
-class AnswerError(Exception):
+class AnswerError(AlignError):
     """An answer is not the JSON that was asked for, or uses values that the record has not."""
 
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from align.errors import AlignError
 
-class ReportError(Exception):
+
+class ReportError(AlignError):
     """A report file, writer or option is unusable; the text is one clear sentence."""
 
 

@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from align.errors import AlignError
+
 CHOICES: dict[str, tuple[str | None, ...]] = {
     "pooling": ("mean", "last"),
     "dtype": ("auto", "bfloat16", "float32"),
@@ -15,7 +17,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
 }
 
 
-class TeacherError(ValueError):
+class TeacherError(AlignError, ValueError):
     """The teacher cannot be loaded or run, or a report cannot be embedded."""
 
 

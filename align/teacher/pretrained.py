@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import errors as hub
+from huggingface_hub.utils.tqdm import enable_progress_bars
 from transformers.utils import logging as library_log
 
 LOCAL_PREFIXES = (".", "/", "~")
@@ -48,17 +49,30 @@ def explained(model: str, error: type[Exception], advice: str) -> Iterator[None]
 
     transformers' own report of unused weights is not shown: callers check for missing ones.
     """
-    verbosity = library_log.get_verbosity()
-    library_log.set_verbosity(ERROR)
     try:
-        with enough_memory(model, error, advice):
+        with _quiet(), enough_memory(model, error, advice):
             yield
     except error:
         raise
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as failure:
         raise error(_explanation(failure, model)) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers without its report and its bar of loaded weights; the hub's downloads show."""
+    verbosity, bar = library_log.get_verbosity(), library_log.is_progress_bar_enabled()
+    library_log.set_verbosity(ERROR)
+    if bar:
+        # turns the hub's off too
+        library_log.disable_progress_bar()  # type: ignore[no-untyped-call]
+        enable_progress_bars()
+    try:
+        yield
     finally:
         library_log.set_verbosity(verbosity)
+        if bar:
+            library_log.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _explanation(failure: BaseException, model: str) -> str:

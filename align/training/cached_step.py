@@ -13,7 +13,8 @@ from align.training.gradient_cache import cached_backward
 from align.training.model import Output
 
 if TYPE_CHECKING:
-    from align.training.optimise import Batch, Stage
+    from align.training.material import Batch
+    from align.training.optimise import Stage
 
 
 def cached_backward_step(

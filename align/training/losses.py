@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from align.corpora import Recording
 from align.objectives import debiased_cka, per_corpus
 from align.objectives.cka import MINIMUM_ROWS
-from align.objectives.ssl import masked_bce, supcon_loss
+from align.objectives.ssl import UNKNOWN, masked_bce, supcon_loss
 from align.training.gather import all_gather_with_grad
 from align.training.model import FINDINGS, Output
 from align.training.recipe import ObjectiveConfig
 from align.training.texts import NO_TEXT
 
-UNKNOWN = -1.0
 SUPCON_TEMPERATURE = 0.1
 
 

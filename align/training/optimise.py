@@ -9,7 +9,6 @@ import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,66 +19,18 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from align.encoders import Encoder
-from align.training.batches import BatchSampler, Draw
+from align.errors import AlignError
 from align.training.cached_step import cached_backward_step
 from align.training.logs import RunLog
 from align.training.losses import effective_rank, guiding_loss, within_corpus_cka
+from align.training.material import Batch, Material, make_batch
 from align.training.model import AlignModel, Output
 from align.training.recipe import ObjectiveConfig, StageConfig
-from align.training.store import WaveStore
-from align.training.texts import NO_TEXT, Texts
+from align.training.texts import NO_TEXT
 
 
-class TrainingError(Exception):
+class TrainingError(AlignError):
     """Training cannot go on; the text says why and what to change."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What batches are made of, on the training device: sound, reports and labels (n, findings)."""
-
-    store: WaveStore
-    texts: Texts
-    labels: Tensor
-    sampler: BatchSampler
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Crops (B, samples), text vectors (B, k), report rows, corpora and labels of them."""
-
-    wave: Tensor
-    text: Tensor
-    reports: Tensor
-    corpora: Tensor
-    labels: Tensor
-    rows: Tensor
-
-    def part(self, rows: slice) -> Batch:
-        """Some rows of the batch."""
-        return Batch(
-            self.wave[rows],
-            self.text[rows],
-            self.reports[rows],
-            self.corpora[rows],
-            self.labels[rows],
-            self.rows[rows],
-        )
-
-
-def make_batch(material: Material, draw: Draw, samples: int) -> Batch:
-    """Cut the crops of a draw and look up what belongs to them, where the store lives."""
-    device = material.store.pcm.device
-    rows = draw.rows.to(device)
-    reports = material.texts.index[rows]
-    return Batch(
-        material.store.crops(rows, draw.places.to(device), samples),
-        material.texts.vectors[reports.clamp(min=0)],
-        reports,
-        draw.corpora.to(device),
-        material.labels[rows],
-        rows,
-    )
 
 
 class Stage:
@@ -186,9 +137,8 @@ class Stage:
             loss = self.weights.weight * guide + self.weights.ssl_weight * output.ssl
             self.accelerator.backward(loss)
             terms = {"loss": loss, self.kind: guide, "ssl": output.ssl}
-        values = {name: float(value.detach()) for name, value in terms.items()}
+        values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
         if math.isfinite(values["loss"]):
-            self._all_reduce_objective()
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
             self.optimiser.step()
             self.schedule.step()
@@ -206,12 +156,6 @@ class Stage:
             batch.corpora,
             batch.labels,
         )
-
-    def _all_reduce_objective(self) -> None:
-        """The objective's own parameters stand outside DDP: average their gradients here."""
-        for parameter in self.objective.parameters():
-            if parameter.grad is not None:
-                parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
 
     def _save(self, path: Path) -> None:
         if not self.accelerator.is_main_process:

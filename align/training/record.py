@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from align.corpora import Recording
 from align.corpora.catalogue import CATALOGUE
 from align.leakage import Certificate
-from align.training.optimise import Material
+from align.training.material import Material
 from align.training.recipe import Recipe, to_table
 
 SCHEMA = 1

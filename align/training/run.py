@@ -16,8 +16,9 @@ from align.encoders import Encoder, build_encoder
 from align.encoders.checkpoints import load_encoder, load_weights, save_encoder
 from align.leakage import Certificate, certify, require
 from align.objectives import build_objective
+from align.training.material import Material
 from align.training.model import AlignModel
-from align.training.optimise import Material, Stage
+from align.training.optimise import Stage
 from align.training.recipe import Recipe, StageConfig
 from align.training.record import write_record
 from align.training.workspace import Workspace, open_workspace

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from align.audio import AudioError, read_pcm
+from align.audio import AudioError, pcm_sha256, read_pcm
 from align.corpora import Recording
 
 log = logging.getLogger(__name__)
@@ -99,8 +98,8 @@ def load_store(
                 skipped.append(Skipped(f"{row.corpus}/{row.name}", result))
             else:
                 kept.append(row)
-                pieces.append(torch.from_numpy(result))
-                hashes.append(hashlib.sha256(result.tobytes()).hexdigest())
+                pieces.append(torch.from_numpy(result[0]))
+                hashes.append(result[1])
     if skipped:
         few = "; ".join(f"{item.name}: {item.reason}" for item in skipped[:3])
         log.warning("%d of %d recordings skipped: %s", len(skipped), len(rows), few)
@@ -114,7 +113,8 @@ def load_store(
     )
 
 
-def _decode(row: Recording, rate: int) -> np.ndarray | str:
+def _decode(row: Recording, rate: int) -> tuple[np.ndarray, str] | str:
+    """Samples as int16 (n,) and their hash, or why there are none."""
     try:
         pcm = read_pcm(row.path, rate)
     except AudioError as error:
@@ -124,4 +124,4 @@ def _decode(row: Recording, rate: int) -> np.ndarray | str:
     peak = float(np.abs(pcm).max())
     if peak == 0.0:
         return "digital silence"
-    return np.round(pcm * (FULL_SCALE / max(peak, 1.0))).astype(np.int16)
+    return np.round(pcm * (FULL_SCALE / max(peak, 1.0))).astype(np.int16), pcm_sha256(pcm)

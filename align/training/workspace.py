@@ -13,7 +13,7 @@ from align.encoders import Encoder
 from align.settings import RecipeError
 from align.training.batches import BatchSampler
 from align.training.losses import label_table
-from align.training.optimise import Material
+from align.training.material import Material
 from align.training.recipe import Recipe
 from align.training.selection import trains
 from align.training.store import WaveStore, load_store

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from align.corpora import corpus_folder
 from align.corpora import fetch as fetching
 from align.corpora.catalogue import CATALOGUE
 from align.corpora.download import CHUNK
@@ -183,6 +184,21 @@ def test_a_wrong_checksum_leaves_nothing_behind(site, tmp_path):
     with pytest.raises(FetchError, match="does not have the checksum its publisher states"):
         fetch_corpus(info, tmp_path / "c")
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["fetched.json"]
+
+
+@pytest.mark.parametrize("cuts", [[], [FIRST, 0, 0, 0, 0]], ids=["refused", "cut"])
+def test_a_fetch_that_brought_nothing_hides_no_other_copy(site, tmp_path, monkeypatch, cuts):
+    info = corpus(Download(f"{site.url}/x.bin", "x.bin", sha256(b"other")))
+    monkeypatch.setitem(CATALOGUE, "kauh", info)
+    (tmp_path / "kauh-demo").mkdir()
+    (tmp_path / "kauh-demo" / "a.wav").touch()
+    site.cuts = cuts
+    with pytest.raises(FetchError):
+        fetch("kauh", tmp_path)
+    assert (tmp_path / "kauh" / "fetched.json").is_file()
+    assert corpus_folder("kauh", tmp_path) == tmp_path / "kauh-demo"
+    (tmp_path / "kauh" / "x.bin").write_bytes(CONTENT)
+    assert corpus_folder("kauh", tmp_path) == tmp_path / "kauh"
 
 
 def test_an_md5_is_checked_too(site, tmp_path):

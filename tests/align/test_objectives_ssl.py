@@ -7,49 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from align.objectives import ObjectiveError
-from align.objectives.ssl import cola_loss, mae_loss, masked_bce, random_mask, supcon_loss
+from align.objectives.ssl import cola_loss, masked_bce, supcon_loss
 
 
 def gaussian(seed: int, *shape: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
-
-
-def test_mae_sees_hidden_patches_only() -> None:
-    prediction, target = gaussian(0, 2, 5, 3), gaussian(1, 2, 5, 3)
-    mask = torch.tensor([[1, 0, 0, 1, 1], [0, 0, 1, 0, 0]])
-    hidden = ((prediction - target) ** 2).numpy()[mask.numpy() == 1]
-    assert float(mae_loss(prediction, target, mask)) == pytest.approx(hidden.mean(), abs=1e-12)
-
-
-def test_mae_with_nothing_hidden_is_zero() -> None:
-    assert float(mae_loss(gaussian(0, 2, 5, 3), gaussian(1, 2, 5, 3), torch.zeros(2, 5))) == 0.0
-
-
-def test_mask_hides_the_ratio_and_restores_the_order() -> None:
-    generator = torch.Generator().manual_seed(0)
-    keep, restore, mask = random_mask(3, 1024, 0.7, generator)
-    assert keep.shape == (3, 307)
-    assert mask.sum(1).tolist() == [717.0] * 3
-    patches = torch.arange(1024).repeat(3, 1)
-    visible = patches.gather(1, keep)
-    shown = torch.cat([visible, torch.full((3, 717), -1)], dim=1).gather(1, restore)
-    assert torch.equal(shown, torch.where(mask == 1, -1, patches))
-
-
-def test_mask_repeats_with_its_seed_and_differs_between_items() -> None:
-    first, second, other = (
-        random_mask(2, 64, 0.5, torch.Generator().manual_seed(seed)).mask for seed in (1, 1, 2)
-    )
-    assert torch.equal(first, second)
-    assert not torch.equal(first, other)
-    assert not torch.equal(first[0], first[1])
-
-
-@pytest.mark.parametrize("ratio", [0.0, 1.0, 0.001, -0.5])
-def test_mask_must_show_and_hide_something(ratio: float) -> None:
-    with pytest.raises(ObjectiveError, match=f"mask ratio of {ratio}"):
-        random_mask(2, 16, ratio)
 
 
 def test_cola_is_cross_entropy_over_the_batch() -> None:

@@ -56,3 +56,34 @@ def test_the_audit_quoted_is_the_measured_one():
         r"\d+/824 = [\d.]+% \[[\d.]+%, [\d.]+%\]", (ROOT / "align/README.md").read_text()
     ):
         assert cell in audit
+
+
+def test_origin_and_retrieval_quoted_are_the_records():
+    page = " ".join((ROOT / "align/README.md").read_text().split())
+    told = RECORD["origin"].values()
+    corpus, (low, *_, high) = (sorted(one[key] for one in told) for key in ("corpus", "database"))
+    assert {f"{value:.2f}" for value in corpus} == {"0.99"}
+    assert "(accuracy 0.99)" in page
+    chance = RECORD["origin"]["cka"]["database_chance"]
+    assert f"({low:.2f} to {high:.2f}, the largest being {chance:.2f})" in page
+    own = RECORD["text_space"]["cka"]
+    recall, constant = own["circor recall@10"], own["circor recall@10 constant"]
+    assert f"(recall@10 {recall:.2f} against {constant:.2f} on CirCor)" in page
+    assert all(one["circor recall@10"] < constant for one in RECORD["text_space"].values())
+
+
+def test_the_share_of_labels_in_texts_quoted_is_the_records():
+    page = " ".join((ROOT / "align/README.md").read_text().split())
+    template, written, metadata, excluded = (
+        f"{RECORD['labels_in_text'][row]['circor']:.2f}"
+        for row in ("cka", "written", "metadata", "no-labels")
+    )
+    assert (
+        f"is {template} for CirCor's templates, {written} for GPT-4o's reports, {metadata} for raw"
+        f" metadata, and {excluded} with labels excluded"
+    ) in page
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_no_record_tells_where_its_maker_kept_the_data(path):
+    assert "shared/data" not in path.read_text()

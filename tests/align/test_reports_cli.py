@@ -148,6 +148,35 @@ def test_audit_of_a_csv_judges_by_what_its_writer_was_given(data, tmp_path):
     assert "given = corpus table (murmur fields) for 1 of 2 patients" in result.stdout
 
 
+@pytest.fixture
+def two_children(tmp_path):
+    folder = tmp_path / "data" / "circor-digiscope"
+    (folder / "training_data").mkdir(parents=True)
+    header = "Patient ID,Age,Sex,Murmur,Murmur locations,Additional ID"
+    (folder / "training_data.csv").write_text(
+        f"{header}\n100,Child,Male,Present,AV,nan\n200,Child,Female,Absent,nan,nan\n"
+    )
+    for name in ("100_AV", "200_MV"):
+        (folder / "training_data" / f"{name}.wav").touch()
+    return tmp_path / "data"
+
+
+def test_write_verify_and_audit_from_the_command_line(two_children, tmp_path):
+    out = tmp_path / "reports.jsonl"
+    assert run("write", "circor", "--data", two_children, "--out", out).exit_code == 0
+    assert run("verify", out, "--data", two_children).exit_code == 0
+    lines = out.read_text().splitlines()
+    out.write_text("\n".join([lines[0], lines[1].replace("No murmur", "A murmur")]) + "\n")
+    verified = run("verify", out, "--data", two_children)
+    assert verified.exit_code == 1
+    assert "circor/200_MV: {'murmur': 'contradicted'}" in verified.stdout
+    audited = run("audit", out, "--data", two_children, "--out", tmp_path / "tables")
+    assert audited.exit_code == 0
+    table = json.loads((tmp_path / "tables" / "reports-audit.json").read_text())
+    assert table["contradicted"]["murmur"]["count"] == 1
+    assert "| murmur | 0/2" in (tmp_path / "tables" / "reports-audit.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -155,12 +184,12 @@ def test_audit_of_a_csv_judges_by_what_its_writer_was_given(data, tmp_path):
         (["write", "kauh", "--out", "FOLDER/r"], "kauh"),
         (["write", "no-corpus", "--out", "FOLDER/r"], "no-corpus"),
         (["write", "circor", "--source", "llm", "--out", "FOLDER/r"], "needs --model"),
-        (["verify", "FOLDER/none.jsonl"], "cannot read the reports"),
+        (["verify", "FOLDER/none.jsonl"], "cannot read the reports FOLDER/none.jsonl"),
         (["verify", "FOLDER/empty.jsonl"], "holds no report"),
         (["verify", "FOLDER/stranger.jsonl"], "circor/9_AV, which is not in"),
         (["verify", "FOLDER/damaged.jsonl"], "line 1 is no report"),
         (["verify", "FOLDER"], "cannot read the reports"),
-        (["audit", "FOLDER/none.csv"], "cannot read the reports"),
+        (["audit", "FOLDER/none.csv"], "cannot read the reports FOLDER/none.csv"),
         (["audit", "FOLDER/empty.csv"], "has not the columns"),
     ],
 )
@@ -171,7 +200,7 @@ def test_bad_input_is_one_sentence_that_names_it(data, tmp_path, arguments, sent
     (tmp_path / "empty.jsonl").touch()
     (tmp_path / "empty.csv").touch()
     arguments = [argument.replace("FOLDER", str(tmp_path)) for argument in arguments]
-    assert sentence in refused(run(*arguments, "--data", data))
+    assert sentence.replace("FOLDER", str(tmp_path)) in refused(run(*arguments, "--data", data))
 
 
 @pytest.mark.parametrize(

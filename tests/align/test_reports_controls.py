@@ -7,7 +7,7 @@ import logging
 import pytest
 from rows import row
 
-from align.reports import SOURCES, ReportError, texts_for
+from align.reports import SOURCES, Report, ReportError, texts_for
 from align.reports.controls import common_words, patient_id, read_reports
 from align.reports.lexicon import terms
 
@@ -84,6 +84,16 @@ def test_random_words_know_the_corpus_and_the_name_only():
     same = row("9_AV", site="MV", patient="other", split="test", metadata={"Sex": "Female"})
     assert text(same, "random") == text(CHILD, "random")
     assert text(row("9_AV", corpus="icbhi"), "random") != text(CHILD, "random")
+    assert text(row("8_AV"), "random") != text(CHILD, "random")
+
+
+def test_random_words_repeat_with_their_seed():
+    assert text(CHILD, "random", seed=3) == text(CHILD, "random", seed=3)
+    assert text(CHILD, "random", seed=3) != text(CHILD, "random", seed=4)
+
+
+def test_set_name_text_is_the_corpus():
+    assert text(LUNG, "set-name") == "sprsound"
 
 
 def test_random_words_are_not_medical():
@@ -216,3 +226,50 @@ def test_a_csv_row_that_was_cut_off_counts_as_no_report(tmp_path):
     path = tmp_path / "r.csv"
     path.write_text("Patient_ID,Meta_Report,Gen_Report\n77,m\n")
     assert texts_for([CHILD], "file", file=path)[0].source == "template"
+
+
+def test_reports_of_a_csv_go_by_visit_and_the_rest_falls_back_and_is_counted(tmp_path, caplog):
+    path = write_csv(tmp_path / "reports.csv", ("77", "A murmur, here."), ("7", ""))
+    rows = [CHILD, row("7_AV", metadata={"Patient ID": "7"}), LUNG]
+    with caplog.at_level(logging.WARNING):
+        reports = texts_for(rows, "file", file=path)
+    assert [report.source for report in reports] == ["file", "template", "template"]
+    assert reports[0].text == "A murmur, here."
+    assert "2 of 3 rows" in caplog.text
+
+
+def test_a_csv_states_labels_and_is_refused_where_they_are_excluded(tmp_path):
+    path = write_csv(tmp_path / "reports.csv", ("1", "t"))
+    with pytest.raises(ReportError, match="states labels"):
+        texts_for([CHILD], "file", "exclude", path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot read"), (b"a,b\n1,2\n", "columns"), (b"\xff\xfe\x00", "cannot read")],
+)
+def test_an_unusable_csv_is_one_sentence(tmp_path, content, message):
+    path = tmp_path / "reports.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ReportError, match=message):
+        texts_for([CHILD], "file", file=path)
+
+
+def test_a_damaged_first_line_is_named(tmp_path):
+    path = tmp_path / "reports.jsonl"
+    path.write_text('{"corpus": "circor"}\n')
+    with pytest.raises(ReportError, match="line 1"):
+        texts_for([CHILD], "file", file=path)
+
+
+def test_an_unknown_source_is_named():
+    with pytest.raises(ReportError, match="metadta"):
+        texts_for([], "metadta")
+
+
+def test_a_report_survives_json():
+    report = Report("é", "llm", "ab", "m", "r", 3, {"age": "stated"}, ("sex",))
+    assert Report.from_json(report.to_json()) == report
+    with pytest.raises(ReportError, match="does not fit"):
+        Report.from_json('{"text": "a", "sourc": "llm"}')

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tiny_layouts import WRITERS, write_layouts
@@ -12,6 +13,7 @@ from align.reports import Fact, facts_of, texts_for
 from align.reports.template import series, write_facts
 from align.reports.verify import verify
 
+REAL = Path(__file__).parents[3] / "shared" / "data"
 LABELS = ["include", "exclude"]
 MACHINE_WORDS = r"(?i)\b(?:none|nan|null|true|false|unknown|undefined)\b|[_{}<>]"
 
@@ -108,3 +110,11 @@ def test_what_a_long_questionnaire_leaves_out_is_listed_as_omitted():
 @pytest.mark.parametrize(("words", "text"), [("a", "a"), ("ab", "a and b"), ("abc", "a, b and c")])
 def test_a_series_has_one_and(words, text):
     assert series(list(words)) == text
+
+
+@pytest.mark.skipif(not (REAL / "sprsound-2022").is_dir(), reason="no SPRSound here")
+def test_templates_of_real_recordings_pass_the_verifier():
+    for corpus in ("circor", "sprsound"):
+        rows = read_corpus(corpus, REAL)[::90]
+        for row, report in zip(rows, texts_for(rows, "template"), strict=True):
+            assert verify(report.text, facts_of(row)).passed(), report.text

@@ -6,6 +6,7 @@ import tiny_models
 import torch
 from huggingface_hub import errors as hub
 from transformers import AutoTokenizer, BertModel, Gemma3ForConditionalGeneration
+from transformers.utils import logging as library_log
 
 from align.teacher import Teacher, TeacherConfig, TeacherError, model, pretrained
 from align.teacher.model import pool
@@ -25,6 +26,18 @@ def gemma(tmp_path_factory):
 
 def embed(texts, folder, **options):
     return Teacher(TeacherConfig(model=folder, **options)).embed(texts)
+
+
+def test_loading_shows_no_bar_of_its_own_and_leaves_the_librarys_setting(bert, capfd):
+    bars = library_log.is_progress_bar_enabled()
+    library_log.enable_progress_bar()
+    try:
+        Teacher(TeacherConfig(model=bert))
+        assert library_log.is_progress_bar_enabled()
+    finally:
+        if not bars:
+            library_log.disable_progress_bar()
+    assert capfd.readouterr().err == ""
 
 
 def random_hidden(seed=0):

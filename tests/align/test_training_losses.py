@@ -7,8 +7,8 @@ import torch
 
 from align.corpora import Recording
 from align.objectives import build_objective
+from align.objectives.ssl import UNKNOWN
 from align.training.losses import (
-    UNKNOWN,
     alignment_loss,
     effective_rank,
     guiding_loss,

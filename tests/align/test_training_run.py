@@ -13,8 +13,9 @@ from tiny_corpora import write_corpora
 from align.encoders.checkpoints import load_encoder
 from align.leakage import LeakageError
 from align.objectives import build_objective
+from align.training.material import make_batch
 from align.training.model import AlignModel
-from align.training.optimise import Stage, TrainingError, make_batch
+from align.training.optimise import Stage, TrainingError
 from align.training.recipe import recipe_from_table
 from align.training.run import open_runner
 

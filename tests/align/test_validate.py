@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from align.audio import pcm_sha256
 from align.corpora import CorpusError
-from align.corpora.validate import pcm_sha256, prepare
+from align.corpora.validate import prepare
 from align.splits import circor_split, hash_split
 
 REAL = Path(__file__).parents[3] / "shared" / "data"

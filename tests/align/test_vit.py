@@ -98,6 +98,8 @@ def test_masks_are_distinct_tokens_drawn_for_each_row_from_the_generator():
     assert kept.shape == (200, KEPT)
     assert all(len(row.unique()) == KEPT for row in kept)
     assert torch.equal(kept, draw_kept(200, TOKENS, 0.7, seeded()))
+    assert not torch.equal(kept, draw_kept(200, TOKENS, 0.7, seeded(2)))
+    assert not torch.equal(kept[0], kept[1])
     shares = torch.bincount(kept.flatten(), minlength=TOKENS) / 200
     assert shares.min() > 0.15
     assert shares.max() < 0.45

@@ -159,6 +159,7 @@ def test_json_holds_every_figure_and_the_table_is_short(result):
     figures = json.loads(json.dumps(result.to_dict()))
     assert figures["ratio"]["median"] == result.ratio.median
     assert figures["released"]["clips_per_second"] == result.released.clips_per_second
+    assert figures["sound"] == "noise"
     assert len(result.lines()) < 10
 
 
@@ -201,6 +202,7 @@ def test_recordings_of_as_many_patients_as_possible_are_taken(
     rows = sides.ours.material.store.rows
     circor = [row.patient for row in rows if row.corpus == "circor"]
     assert len(circor) == len(set(circor)) == 16
+    assert throughput._corpora(rows) == "circor, physionet2016, sprsound"
     sides.released.burst(1)
 
 
