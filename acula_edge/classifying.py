@@ -9,6 +9,7 @@ from typing import Any
 from acula_edge.bundle import Bundle
 from acula_edge.errors import AculaError, AudioFileError
 from acula_edge.events import SCHEMA, Exam, to_json
+from acula_edge.providers import DEFAULT_PROVIDER
 from acula_edge.session import DEFAULT_VARIANT, Session
 from acula_edge.sources.base import Block
 from acula_edge.sources.files import FileSource
@@ -22,9 +23,11 @@ def classify_file(
     *,
     site: str | None = None,
     variant: str = DEFAULT_VARIANT,
+    provider: str = DEFAULT_PROVIDER,
     channel: int = 0,
+    explain: int = 0,
 ) -> Exam:
-    """The exam of one recording.
+    """The exam of one recording, with the `explain` most similar reports.
 
     Raises:
         AudioFileError: the file is missing, not audio, empty or truncated.
@@ -32,7 +35,14 @@ def classify_file(
     """
     with (
         FileSource(path, channel=channel) as source,
-        Session(bundle, site=site, source_rate=source.rate, variant=variant) as session,
+        Session(
+            bundle,
+            site=site,
+            source_rate=source.rate,
+            variant=variant,
+            provider=provider,
+            explain=explain,
+        ) as session,
     ):
         for item in source.blocks():
             if isinstance(item, Block):
@@ -46,12 +56,23 @@ def classify(
     *,
     site: str | None = None,
     variant: str = DEFAULT_VARIANT,
+    provider: str = DEFAULT_PROVIDER,
     channel: int = 0,
+    explain: int = 0,
 ) -> Iterator[tuple[Path, Exam | AculaError]]:
     """An exam, or the error that prevented it, for each recording in turn."""
     for path in paths:
         try:
-            yield path, classify_file(path, bundle, site=site, variant=variant, channel=channel)
+            exam = classify_file(
+                path,
+                bundle,
+                site=site,
+                variant=variant,
+                provider=provider,
+                channel=channel,
+                explain=explain,
+            )
+            yield path, exam
         except AculaError as error:
             yield path, error
 

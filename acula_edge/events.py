@@ -1,7 +1,8 @@
 """What a session says: frozen events with one versioned JSON form (`schemas/event.schema.json`).
 
 Times are seconds of audio since the start of the session, lost samples included: the sample index
-divided by the rate, never the wall clock.
+divided by the rate, never the wall clock. Within a schema, event types and fields may be added but
+never change; a field that is absent was not measured.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 SCHEMA = 1
 NOTICE = "Research use only. Findings are sounds, not diagnoses; not a medical device."
+_OPTIONAL = ("similarities", "similar", "heart_rate", "activity")
 
 
 class QualityState(StrEnum):
@@ -74,7 +76,9 @@ class Quality:
 class Window:
     """One hop of sound: smoothed probability per finding, and the findings that are on.
 
-    `scores` is empty while the gate refuses: there is nothing to interpret.
+    `scores` is empty while the gate refuses: there is nothing to interpret. `activity` tells when
+    in the window: the probability of each finding of the lung in equal steps (a step is 32 ms in
+    the default bundle), calibrated as the finding is but not smoothed.
     """
 
     start: float
@@ -83,6 +87,33 @@ class Window:
     active: tuple[str, ...]
     quality: QualityState
     reasons: tuple[Reason, ...] = ()
+    activity: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeartSound:
+    """S1 or S2 began at `at`; told about a second later, when the sound after it has been heard.
+
+    `confidence` is the mean probability of the cardiac phases found around it, 0 to 1; what is not
+    confident is not told.
+    """
+
+    at: float
+    sound: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """Heart rate in beats per minute over the latest seconds; None once it is no longer known.
+
+    `respiratory_rate` is not measured. `confidence` is that of the heart sounds counted.
+    """
+
+    at: float
+    heart_rate: float | None
+    respiratory_rate: float | None
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -113,8 +144,24 @@ class FindingResult:
 
 
 @dataclass(frozen=True)
+class SimilarReport:
+    """A report of the bundle's index and its cosine similarity (-1 to 1) to what was heard."""
+
+    text: str
+    similarity: float
+
+
+@dataclass(frozen=True)
 class Exam:
-    """The summary of a session."""
+    """The summary of a session.
+
+    `similarities` are those to the bundle's text prompts by name, and `similar` the nearest
+    reports, nearest first. They are research and decide nothing; both are empty where the bundle
+    has no text space, nobody asked, or the exam abstains, and then the JSON form lacks them.
+    `heart_rate` is in beats per minute, from the median beat of all usable sound; None, and absent
+    from the JSON form, where too few beats were heard, the model has no cardiac phases or the exam
+    abstains.
+    """
 
     findings: Mapping[str, FindingResult]
     abstained: bool
@@ -126,9 +173,12 @@ class Exam:
     evidence_seconds: float
     refused_seconds: float
     lost_seconds: float
+    similarities: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    similar: tuple[SimilarReport, ...] = ()
+    heart_rate: float | None = None
 
 
-Event = Window | Detection | Quality | Fault
+Event = Window | Detection | Quality | Fault | HeartSound | Vitals
 
 
 def to_json(event: Event | Exam, **extra: object) -> dict[str, Any]:
@@ -136,11 +186,17 @@ def to_json(event: Event | Exam, **extra: object) -> dict[str, Any]:
 
     `extra` (such as `file=`) comes right after `type`.
     """
-    head: dict[str, Any] = {"schema": SCHEMA, "type": type(event).__name__.lower(), **extra}
+    head: dict[str, Any] = {"schema": SCHEMA, "type": _type_name(event), **extra}
     body = {field.name: _plain(getattr(event, field.name)) for field in dataclasses.fields(event)}
+    if isinstance(event, Exam | Window):
+        body = {name: value for name, value in body.items() if value or name not in _OPTIONAL}
     if isinstance(event, Exam):
         body["notice"] = NOTICE
     return head | body
+
+
+def _type_name(event: Event | Exam) -> str:
+    return "heart_sound" if isinstance(event, HeartSound) else type(event).__name__.lower()
 
 
 def _plain(value: object) -> Any:

@@ -54,7 +54,16 @@ class ExamBuilder:
         for pool, logit in zip(self._pools, logits, strict=True):
             pool.add(logit)
 
-    def build(self, *, heard: float, lost: float, model: str, device: str, site: str) -> Exam:
+    def build(
+        self,
+        *,
+        heard: float,
+        lost: float,
+        model: str,
+        device: str,
+        site: str,
+        heart_rate: float | None = None,
+    ) -> Exam:
         """The exam after `heard` seconds received and `lost` seconds missed."""
         evidence = self._evidence * self._hop_seconds
         abstained = evidence < self._minimum or self._refused > self._evidence
@@ -73,6 +82,7 @@ class ExamBuilder:
             evidence_seconds=evidence,
             refused_seconds=self._refused * self._hop_seconds,
             lost_seconds=lost,
+            heart_rate=None if abstained else heart_rate,
         )
 
     def _result(self, spec: FindingSpec, logit: float | None, abstained: bool) -> FindingResult:

@@ -13,8 +13,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from acula_edge.activity import Activity
 from acula_edge.bundle import Bundle, load_bundle
-from acula_edge.engine import StreamEngine
+from acula_edge.engine import open_engine
 from acula_edge.errors import UsageError
 from acula_edge.events import (
     Detection,
@@ -27,9 +28,12 @@ from acula_edge.events import (
     Window,
 )
 from acula_edge.exam import ExamBuilder, probability
+from acula_edge.heart import heart_tracker
 from acula_edge.hops import Hop, HopStream
+from acula_edge.providers import DEFAULT_PROVIDER
 from acula_edge.quality import ABSENT_SIGNAL, GateSettings, QualityGate, SourceCheck, Verdict
 from acula_edge.smoothing import Hysteresis, Smoother, Switch
+from acula_edge.text import text_evidence
 
 Pcm = NDArray[np.float32]
 SITES = ("heart", "lung")
@@ -42,15 +46,19 @@ class Session:
 
     Args:
         model: name of a shipped bundle, a path to one, or a loaded `Bundle`.
-        site: `heart` or `lung` scores that site's findings only; None scores all.
+        site: `heart` or `lung` scores that site's findings only; None scores all. Where the model
+            tells cardiac phases, heart sounds and heart rate are told too, but not at `lung`.
         source_rate: rate of the sound pushed, in Hz; None means the model's own rate.
         variant: which of the bundle's artefacts to run.
+        provider: what computes it: `cpu`, `tensorrt-ep`, `tensorrt` or `tensorrt-fp16`.
         device: name of the stethoscope, copied to the exam.
+        explain: how many of the bundle's most similar reports the exam names.
         trusted_key: minisign public key (or its file); the bundle must then be signed with it.
 
     Raises:
         BundleError: the bundle is missing, damaged or breaks its contract.
-        UsageError: unknown site, a site without findings, or a rate that is too low.
+        UsageError: unknown site or provider, a site without findings, or a rate that is too low.
+        MissingDependencyError, DeviceError: the provider is not usable on this machine.
     """
 
     def __init__(
@@ -60,7 +68,9 @@ class Session:
         site: str | None = None,
         source_rate: int | None = None,
         variant: str = DEFAULT_VARIANT,
+        provider: str = DEFAULT_PROVIDER,
         device: str = "",
+        explain: int = 0,
         trusted_key: str | Path | None = None,
     ):
         self.bundle: Bundle = (
@@ -79,15 +89,13 @@ class Session:
         self.findings = tuple(spec.name for spec in self._specs)
         self._hop, self._rate = manifest.hop, manifest.rate
         self._hop_seconds = self._hop / self._rate
-        self._engine = StreamEngine(
-            self.bundle.graph(variant, "stream"),
-            hop=self._hop,
-            state_size=manifest.variant(variant).state_size,
-            findings=len(manifest.findings),
-        )
+        self._engine = open_engine(self.bundle, variant, provider)
         settings = GateSettings()
         self._gate = QualityGate(self._rate, self._hop, settings, needs_heartbeat=site == "heart")
         self._exam = ExamBuilder(self._specs, self._hop_seconds, manifest.minimum_evidence)
+        self._text = text_evidence(self.bundle, site, explain)
+        self._heart = heart_tracker(manifest, site)
+        self._activity = Activity(self._specs, self._columns)
         smoothing = manifest.smoothing
         self._smoothers = [Smoother(smoothing.seconds, self._hop_seconds) for _ in self._specs]
         self._switches = [
@@ -140,6 +148,8 @@ class Session:
             self._ended = True
             for hop in self._input.flush():
                 self._take_hop(hop, events)
+            if self._heart is not None:
+                events += self._heart.end()
         return events
 
     def finish(self) -> Exam:
@@ -147,14 +157,21 @@ class Session:
         if self._result is None:
             self.flush()
             manifest = self.bundle.manifest
-            self._result = self._exam.build(
+            exam = self._exam.build(
                 heard=self._input.received / self.source_rate,
                 lost=self._input.lost / self.source_rate,
                 model=f"{manifest.name} {manifest.version}",
                 device=self.device,
                 site=self.site or "",
+                heart_rate=None if self._heart is None else self._heart.heart_rate,
             )
+            self._result = exam if self._text is None else self._text.tell(exam)
         return self._result
+
+    @property
+    def embedding(self) -> NDArray[np.float64] | None:
+        """Direction (size,) in the text space of the usable sound so far; None if there is none."""
+        return None if self._text is None else self._text.embedding
 
     def _skip(self, lost: int, events: list[Event]) -> None:
         for hop in self._input.flush():
@@ -176,8 +193,8 @@ class Session:
         if self._absent and not absent:
             self._engine.reset()
         self._absent = absent
-        scores = self._engine.run(hop.pcm)
-        logits = [float(scores[column]) for column in self._columns]
+        heard = self._engine.run(hop.pcm)
+        logits = [float(heard.scores[column]) for column in self._columns]
         self._exam.add(logits, verdict)
         if verdict != self._verdict:
             events.append(Quality(start, verdict.state, verdict.reasons))
@@ -186,11 +203,18 @@ class Session:
             self._restart(end, events)
             events.append(Window(start, end, {}, (), verdict.state, verdict.reasons))
             return
+        if self._text is not None:
+            self._text.add(heard.embedding)
+        if self._heart is not None:
+            events += self._heart.push(heard.phases, start)
+        activity = self._activity.of(heard.steps)
         smoothed = self._smooth(logits, start, end, events)
         active = tuple(
             name for name, switch in zip(self.findings, self._switches, strict=True) if switch.on
         )
-        events.append(Window(start, end, smoothed, active, verdict.state, verdict.reasons))
+        events.append(
+            Window(start, end, smoothed, active, verdict.state, verdict.reasons, activity)
+        )
 
     def _smooth(
         self, logits: list[float], start: float, end: float, events: list[Event]
@@ -207,6 +231,8 @@ class Session:
 
     def _restart(self, at: float, events: list[Event]) -> None:
         """What was on is no longer heard: a refusal or a gap ends it."""
+        if self._heart is not None:
+            events += self._heart.interrupt(at)
         for spec, smoother, switch in zip(
             self._specs, self._smoothers, self._switches, strict=True
         ):
@@ -216,14 +242,23 @@ class Session:
             switch.reset()
 
 
-def check_options(bundle: Bundle, site: str | None, variant: str) -> None:
-    """Refuse, before any sound is read, a site or variant that the bundle does not have.
+def check_options(
+    bundle: Bundle,
+    site: str | None,
+    variant: str,
+    provider: str = DEFAULT_PROVIDER,
+    explain: int = 0,
+) -> None:
+    """Refuse, before any sound is read, what the bundle does not have or this machine cannot run.
 
     Raises:
-        UsageError, BundleError: as `Session` would.
+        UsageError, BundleError, MissingDependencyError, DeviceError: as `Session` would.
     """
     _columns(bundle, site)
     bundle.manifest.variant(variant)
+    text_evidence(bundle, site, explain)
+    if provider != DEFAULT_PROVIDER:
+        open_engine(bundle, variant, provider)
 
 
 def _columns(bundle: Bundle, site: str | None) -> list[int]:

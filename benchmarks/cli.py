@@ -41,6 +41,27 @@ def cost(
 
 
 @app.command()
+def floor(
+    model: Model = "heart-lung",
+    variant: Annotated[str, typer.Option()] = "cpu-int8",
+    pairs: Annotated[int, typer.Option(min=2, help="Pairs of measurements.")] = 20,
+) -> None:
+    """CPU per second of audio of the stream graph, beside Silero VAD and a bare matrix product."""
+    from acula_edge.bundle import load_bundle  # noqa: PLC0415
+    from benchmarks.floor import measure_floor  # noqa: PLC0415
+
+    bundle = load_bundle(model)
+    hop_seconds = bundle.manifest.hop / bundle.manifest.rate
+    result = measure_floor(bundle.graph(variant, "stream"), hop_seconds, pairs=pairs)
+    typer.echo(
+        f"{result.nodes} nodes, {result.macs.int8} int8 and {result.macs.float32} float32"
+        f" multiply-accumulates a hop; {result.graph_ms:.2f} ms CPU per second of audio, its"
+        f" int8 layers alone {result.layers_ms:.2f} ms; to Silero VAD {result.to_silero}; to the"
+        f" machine's matrix product {result.to_floor}"
+    )
+
+
+@app.command()
 def start(
     model: Model = "heart-lung",
     runs: Annotated[int, typer.Option(help="Processes started, after two to warm up.")] = 15,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from export.disturbances import ambient, friction, rms, speech
 from export.recipe import Augmentation
 
 RESPONSE_KNOTS = 10
@@ -33,6 +34,18 @@ def augment(pcm: Tensor, rate: int, config: Augmentation, generator: torch.Gener
     out = out / out.abs().amax(dim=1, keepdim=True).clamp(min=1e-6)
     out = some(out, config.noise, lambda x: add_noise(x, hz, config.snr_db, generator))
     out = some(out, config.hum, lambda x: add_hum(x, rate, generator))
+    for probability, synthesise in (
+        (config.friction, friction),
+        (config.speech, speech),
+        (config.ambient, ambient),
+    ):
+        out = some(
+            out,
+            probability,
+            lambda x, sound=synthesise: disturb(  # type: ignore[misc]
+                x, sound(x.shape, rate, generator), config.disturbance_db, generator
+            ),
+        )
     out = some(out, config.clip, lambda x: clip_peaks(x, generator))
     level = torch.empty(len(out), 1).uniform_(-30.0, 0.0, generator=generator)
     return out * 10.0 ** (level / 20.0)
@@ -80,8 +93,7 @@ def add_noise(
     white = torch.fft.rfft(torch.randn(pcm.shape, generator=generator))
     noise = torch.fft.irfft(white * hz.clamp(min=20.0) ** -slope, n=pcm.shape[1])
     snr = torch.empty(batch, 1).uniform_(*snr_db, generator=generator)
-    scale = _rms(pcm) / _rms(noise) * 10.0 ** (-snr / 20.0)
-    noisy: Tensor = pcm + noise * scale
+    noisy: Tensor = pcm + noise * (rms(pcm) / rms(noise)) * 10.0 ** (-snr / 20.0)
     return noisy
 
 
@@ -96,7 +108,15 @@ def add_hum(pcm: Tensor, rate: int, generator: torch.Generator) -> Tensor:
         phase = torch.rand(batch, 1, generator=generator) * 2 * math.pi
         hum = hum + level * torch.sin(2 * math.pi * harmonic * base * time + phase)
     snr = torch.empty(batch, 1).uniform_(10.0, 35.0, generator=generator)
-    return pcm + hum * _rms(pcm) / _rms(hum) * 10.0 ** (-snr / 20.0)
+    return pcm + hum * rms(pcm) / rms(hum) * 10.0 ** (-snr / 20.0)
+
+
+def disturb(
+    pcm: Tensor, sound: Tensor, snr_db: tuple[float, float], generator: torch.Generator
+) -> Tensor:
+    """Add another sound of the same shape, that many dB under the first."""
+    snr = torch.empty(len(pcm), 1).uniform_(*snr_db, generator=generator)
+    return pcm + sound * (rms(pcm) / rms(sound)) * 10.0 ** (-snr / 20.0)
 
 
 def clip_peaks(pcm: Tensor, generator: torch.Generator) -> Tensor:
@@ -119,7 +139,3 @@ def mask_bands(features: Tensor, probability: float, generator: torch.Generator)
 def _log_uniform(batch: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     draw = torch.empty(batch, 1).uniform_(math.log(low), math.log(high), generator=generator)
     return draw.exp()
-
-
-def _rms(pcm: Tensor) -> Tensor:
-    return pcm.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-6)

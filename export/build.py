@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 import tempfile
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,87 +31,244 @@ from acula_edge.bundle import (
     write_bundle,
 )
 from acula_edge.bundle import Pooling as PoolingSpec
-from acula_edge.engine import StreamEngine
+from acula_edge.engine import open_engine
 from acula_edge.events import NOTICE
-from align.corpora import read_corpus
-from export.calibrate import calibrate
+from align.corpora import Recording
+from align.corpora.catalogue import CATALOGUE
+from align.settings import RecipeError
+from align.statistics import auroc
+from export.aware import aware_student
+from export.calibrate import calibrate, left_out_figures
 from export.card import model_card
-from export.data import Clip, load_clips
-from export.evaluate import evaluate, score_split
+from export.data import LABEL_DELAY, Clip, load_clips, training_rows
+from export.evaluate import REFERENCE, evaluate
+from export.figures import Scored
+from export.gate import check_accuracy, keep_float_until
+from export.half import half_stored, with_half_weights
 from export.onnx_graphs import OPSET, export_stream, export_window, with_contract
-from export.quantise import measure_scales, quantise
-from export.recipe import Recipe
-from export.student import Student
+from export.quantise import CPU, TENSORRT, measure_scales, quantise
+from export.recipe import Recipe, recipe_digest
+from export.reliability import reliability_files
+from export.sbom import FILE_NAME as SBOM
+from export.sbom import sbom
+from export.score import score_split
+from export.sensitivity import block_sensitivity
+from export.student import PHASES, Student
+from export.students import TRANSFER
+from export.teacher import encoder_corpora, encoder_digest
+from export.text_head import Language, fit_text_head, read_texts
 
 DEFINITIONS = {
     "murmur": ("heart", "a murmur is audible at this auscultation site"),
     "crackle": ("lung", "a fine or coarse crackle is audible"),
     "wheeze": ("lung", "a wheeze, rhonchus or stridor is audible"),
 }
-CORPUS_FACTS = {
-    "circor": ("ODC-By 1.0", "https://physionet.org/content/circor-heart-sound/1.0.3/"),
-    "sprsound": (
-        "CC BY 4.0 (as published)",
-        "https://github.com/SJTU-YONGFU-RESEARCH-GRP/SPRSound",
-    ),
-}
 INTENDED_USE = (
     "Research on auscultation sounds and prototyping of devices. It names sounds heard in a"
     " recording; it does not diagnose, and it is not a medical device."
 )
 CALIBRATION_CLIPS = 96
-GOLDEN_HOPS = 12  # fewer where the window is shorter
+GOLDEN_HOPS = 8  # fewer where the window is shorter
 # Quantisation turns rounding noise of the float front end into single code flips; see the card.
 PARITY = Parity(window_tolerance=0.1, golden_tolerance=0.1, gain_tolerance=0.25)
+SPAN = {"value", "low", "high"}  # an estimate with its interval
 LICENCE = "Apache-2.0"
+SENSITIVITY = 24  # calibration clips on which blocks are ranked by the harm of int8
+CPU_INT8, TRT_INT8 = "cpu-int8", "trt-int8"
+ON_CPU, ON_GPU = "CPUExecutionProvider", "TensorrtExecutionProvider"
+VARIANTS = (  # name, precision, providers, whether it has a window graph
+    (CPU_INT8, "int8", (ON_CPU,), True),
+    (REFERENCE, "float32", (ON_CPU, ON_GPU), False),
+    (TRT_INT8, "int8", (ON_GPU, ON_CPU), False),
+)
 
 
-def build_bundle(
-    student: Student, recipe: Recipe, data_root: Path, target: Path, *, quiet: bool = False
-) -> Bundle:
-    """Write the bundle of a trained student to the folder `target` and return it.
+@dataclass(frozen=True)
+class Build:
+    """What a bundle is built from besides the student: its run, and records made elsewhere.
 
-    Calibration and thresholds use validation patients; test patients are scored once, at the end,
-    for the figures in the manifest and card.
+    `held_out` is the PhysioNet 2016 database that the run never heard; `students` is the record of
+    `export.students.compare`, from which the card takes the figures of the original and of the
+    runs without each database. `cache` keeps the language model's embeddings. `teacher` is the
+    folder of the encoder that taught the run: the card says what it heard.
     """
-    clips = _training_clips(recipe, data_root)
-    graphs = _graphs(student, clips)
+
+    recipe: Recipe
+    data_root: Path
+    cache: Path
+    held_out: str = ""
+    teacher: Path | None = None
+    run: Mapping[str, Any] = field(default_factory=dict)
+    students: Mapping[str, Any] = field(default_factory=dict)
+    quiet: bool = False
+
+
+def build_bundle(student: Student, build: Build, target: Path) -> Bundle:
+    """Write the bundle of a distilled student to the folder `target` and return it.
+
+    Calibration, thresholds and the accuracy gate use validation patients; test patients are scored
+    once, at the end, for the figures in the manifest and card. Nothing is written if the gate
+    refuses.
+
+    Raises:
+        GateError: int8 loses more than the recipe allows.
+        CalibrationError: the validation patients cannot fix the thresholds.
+    """
+    recipe, quiet = build.recipe, build.quiet
+    language = _language(build)
+    record = dict(build.run)
+    if language is not None:
+        record["text head"] = fit_text_head(student, recipe, language)
+    if recipe.quantise.aware_steps:
+        student = aware_student(student, recipe, _training_clips(build))
+    rounded = with_half_weights(student)
+    space, extra = (None, {}) if language is None else language.files()
     golden = _golden_pcm(recipe)
-    manifest = _draft(student, recipe, data_root)
+    extra["golden.f32"] = golden.astype("<f4").tobytes()
+    manifest = replace(_draft(rounded, build), text=space)
+    trial = _Trial(rounded, build, manifest, extra)
+    kept, passed = keep_float_until(
+        trial.ranking,
+        trial.attempt,
+        already=recipe.quantise.keep_float,
+        at_most=recipe.quantise.most_float,
+    )
+    graphs, scored = passed.graphs, passed.scored
+    record["int8"] = {"float blocks": list(kept), "AUROC lost on validation": passed.drops}
     with tempfile.TemporaryDirectory() as folder:
-        draft = _write(Path(folder) / "draft", manifest, graphs, golden, "draft")
-        validation = score_split(draft, "cpu-int8", data_root, "val", quiet=quiet)
+        draft = _write(Path(folder) / "draft", manifest, graphs, extra, "draft")
         specs = tuple(
-            calibrate(spec, validation[spec.name], recipe.decision) for spec in manifest.findings
+            calibrate(spec, scored[spec.name], recipe.decision) for spec in manifest.findings
         )
+        left_out = {
+            spec.name: left_out_figures(spec, scored[spec.name], recipe.decision)
+            for spec in manifest.findings
+        }
         manifest = replace(draft.manifest, findings=specs, golden=_golden(draft, golden))
-        draft = _write(Path(folder) / "calibrated", manifest, graphs, golden, "draft")
-        manifest = replace(draft.manifest, metrics=evaluate(draft, data_root, quiet=quiet))
-    return _write(target, manifest, graphs, golden, model_card(manifest, recipe))
+        draft = _write(Path(folder) / "calibrated", manifest, graphs, extra, "draft")
+        metrics = evaluate(draft, build.data_root, language=language, quiet=quiet)
+        metrics |= {"validation": left_out, **_elsewhere(build)}
+        manifest = replace(draft.manifest, metrics=_told(metrics))
+        manifest = _write(Path(folder) / "measured", manifest, graphs, extra, "draft").manifest
+    extra |= reliability_files(manifest, CPU_INT8)
+    files = {**_contracts(manifest, graphs), **extra}
+    extra[SBOM] = sbom(manifest, files)
+    return _write(target, manifest, graphs, extra, model_card(manifest, recipe, record))
 
 
-def _training_clips(recipe: Recipe, data_root: Path) -> list[Clip]:
+def _told(value: Any) -> Any:
+    """Figures as JSON can hold them: what is undefined on so few patients is null."""
+    if isinstance(value, Mapping):
+        told = {key: _told(item) for key, item in value.items()}
+        return None if told.keys() >= SPAN and None in told.values() else told
+    if isinstance(value, (list, tuple)):
+        return [_told(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _language(build: Build) -> Language | None:
+    if not build.recipe.student.text:
+        return None
+    return read_texts(build.recipe, build.data_root, build.cache)
+
+
+def _training_clips(build: Build) -> list[Clip]:
     """An equal share of every corpus, in a fixed random order."""
+    recipe = build.recipe
     random = np.random.default_rng(recipe.training.seed)
-    rate, findings = recipe.student.front_end.rate, recipe.student.findings
-    chosen: list[Clip] = []
+    chosen: list[Recording] = []
     for corpus in recipe.training.corpora:
-        clips = load_clips(corpus, data_root, rate, findings, ("train",))
-        order = random.permutation(len(clips))
-        chosen += [clips[i] for i in order[: CALIBRATION_CLIPS // len(recipe.training.corpora)]]
-    return chosen
+        rows = training_rows(corpus, build.data_root, build.held_out)
+        share = random.permutation(len(rows))[: CALIBRATION_CLIPS // len(recipe.training.corpora)]
+        chosen += [rows[index] for index in share]
+    return load_clips(chosen, recipe.student.front_end.rate, recipe.student.targets)
 
 
-def _graphs(student: Student, clips: list[Clip]) -> dict[str, ModelProto]:
-    hop = student.config.hop
-    batches = [torch.from_numpy(c.pcm[: len(c.pcm) // hop * hop])[None] for c in clips]
-    scales = measure_scales(student, [batch for batch in batches if batch.shape[1]])
-    stream, window = export_stream(student), export_window(student)
-    return {
-        "cpu-int8.stream": quantise(stream, scales),
-        "cpu-int8.window": quantise(window, scales),
-        "fp32.stream": stream,
-    }
+@dataclass(frozen=True)
+class _Passed:
+    """Graphs that passed the accuracy gate, int8 exams of validation patients, AUROC lost."""
+
+    graphs: dict[str, ModelProto]
+    scored: dict[str, list[Scored]]
+    drops: dict[str, float]
+
+
+class _Trial:
+    """Quantises, and holds the result against the float student on validation patients."""
+
+    def __init__(
+        self, student: Student, build: Build, manifest: Manifest, extra: Mapping[str, bytes]
+    ):
+        self._build, self._manifest, self._extra = build, manifest, extra
+        clips, hop = _training_clips(build), student.config.hop
+        batches = [torch.from_numpy(c.pcm[: len(c.pcm) // hop * hop])[None] for c in clips]
+        self._ranges = measure_scales(student, [batch for batch in batches if batch.shape[1]])
+        self._stream, self._window = export_stream(student), export_window(student)
+        windows = np.stack([np.resize(c.pcm, student.config.window) for c in clips[:SENSITIVITY]])
+        self.ranking = [s.block for s in block_sensitivity(self._window, self._ranges, windows)]
+
+    def attempt(self, keep_float: tuple[int, ...]) -> _Passed:
+        """Every graph, with those blocks in float; GateError if int8 loses too much."""
+        whole = {
+            "cpu-int8.stream": quantise(self._stream, self._ranges, CPU, keep_float),
+            "cpu-int8.window": quantise(self._window, self._ranges, CPU, keep_float),
+            "fp32.stream": self._stream,
+            "trt-int8.stream": quantise(self._stream, self._ranges, TENSORRT, keep_float),
+        }
+        graphs = {name: half_stored(model) for name, model in whole.items()}
+        build, reference = self._build, self._exams(graphs, REFERENCE)
+        worst: dict[str, float] = {}
+        for variant in (CPU_INT8, TRT_INT8):
+            scored = self._exams(graphs, variant)
+            drops = check_accuracy(
+                variant, _aurocs(reference), _aurocs(scored), build.recipe.quantise.allowed_drop
+            )
+            worst |= {f"{variant} {name}": round(drop, 4) for name, drop in drops.items()}
+            if variant == CPU_INT8:
+                exams = scored
+        return _Passed(graphs, exams, worst)
+
+    def _exams(self, graphs: Mapping[str, ModelProto], variant: str) -> dict[str, list[Scored]]:
+        with tempfile.TemporaryDirectory() as folder:
+            draft = _write(Path(folder) / "draft", self._manifest, graphs, self._extra, "draft")
+            build = self._build
+            return score_split(draft, variant, build.data_root, "val", quiet=build.quiet)
+
+
+def _aurocs(scored: Mapping[str, list[Scored]]) -> dict[str, float]:
+    """AUROC per finding; exams without usable sound count as the middle."""
+    found = {}
+    for name, items in scored.items():
+        truth = np.array([float(item.recording.labels[name]) for item in items])
+        value = np.nan_to_num(np.array([item.probability[name] for item in items]), nan=0.5)
+        found[name] = auroc(truth, value)
+    return found
+
+
+def _elsewhere(build: Build) -> dict[str, Any]:
+    """Figures of other runs and of the original, from the students' record."""
+    found: dict[str, Any] = {}
+    rows = build.students.get("students", {})
+    taught = {row["held_out"]: row for row in rows.values() if _is_sibling(row, build)}
+    if taught:
+        found["lodo"] = {
+            database: {task: row["tasks"][task] for task in row["tasks"] if TRANSFER in task}
+            for database, row in sorted(taught.items())
+        }
+    original = build.students.get("originals", {}).get(build.held_out)
+    mine = taught.get(build.held_out)
+    if original and mine:
+        found["aligned"] = {
+            **original["tasks"],
+            "mean": {"auroc": original["mean"], "difference": mine["against_original"]},
+        }
+    return found
+
+
+def _is_sibling(row: Mapping[str, Any], build: Build) -> bool:
+    """Whether a row of the students' record is this recipe's, but for the held-out database."""
+    same = row["recipe"] == recipe_digest(build.recipe)
+    return same and bool(row["taught"]) == bool(build.run.get("teacher"))
 
 
 def _golden_pcm(recipe: Recipe) -> np.ndarray:
@@ -125,19 +285,15 @@ def _golden_pcm(recipe: Recipe) -> np.ndarray:
 def _golden(bundle: Bundle, pcm: np.ndarray) -> Golden:
     manifest = bundle.manifest
     scores = {}
-    for name, variant in manifest.variants.items():
-        engine = StreamEngine(
-            bundle.graph(name, "stream"),
-            hop=manifest.hop,
-            state_size=variant.state_size,
-            findings=len(manifest.findings),
-        )
-        rows = [engine.run(hop).tolist() for hop in pcm.reshape(-1, manifest.hop)]
+    for name in manifest.variants:
+        engine = open_engine(bundle, name)
+        rows = [engine.run(hop).scores.tolist() for hop in pcm.reshape(-1, manifest.hop)]
         scores[name] = tuple(tuple(round(value, 6) for value in row) for row in rows)
     return Golden(input="golden.f32", scores=scores)
 
 
-def _draft(student: Student, recipe: Recipe, data_root: Path) -> Manifest:
+def _draft(student: Student, build: Build) -> Manifest:
+    recipe = build.recipe
     config, decision = recipe.student, recipe.decision
     return Manifest(
         name=recipe.name,
@@ -149,25 +305,31 @@ def _draft(student: Student, recipe: Recipe, data_root: Path) -> Manifest:
         hop=config.hop,
         window=config.window,
         front_end={"type": "causal log-mel, in the graph", **dataclasses.asdict(config.front_end)},
-        embedding=config.width,
+        embedding=config.embedding,
+        phases=PHASES if config.phases else (),
+        phase_delay=LABEL_DELAY if config.phases else 0.0,
         findings=tuple(_finding(name, recipe) for name in config.findings),
         smoothing=Smoothing(decision.smoothing_seconds, decision.minimum_on, decision.minimum_off),
         minimum_evidence=decision.minimum_evidence,
         variants={
             name: Variant(
                 precision=precision,
-                providers=("CPUExecutionProvider",),
+                providers=providers,
                 stream=GraphFile(f"{name}.stream.onnx", "0" * 64),
                 window=GraphFile(f"{name}.window.onnx", "0" * 64) if windowed else None,
                 state_size=student.state_size,
                 opset=OPSET,
             )
-            for name, precision, windowed in (
-                ("cpu-int8", "int8", True),
-                ("fp32", "float32", False),
-            )
+            for name, precision, providers, windowed in VARIANTS
         },
-        training_data=tuple(_training_data(name, data_root) for name in recipe.training.corpora),
+        training_data=(
+            *(
+                item
+                for corpus in recipe.training.corpora
+                for item in _training_data(corpus, build.data_root, build.held_out)
+            ),
+            *_heard_by_teacher(build),
+        ),
         metrics={},
         parity=PARITY,
         toolkit_commit=_commit(),
@@ -191,30 +353,60 @@ def _finding(name: str, recipe: Recipe) -> FindingSpec:
     )
 
 
-def _training_data(corpus: str, data_root: Path) -> TrainingData:
-    rows = [r for r in read_corpus(corpus, data_root) if r.split == "train" and r.labels]
-    licence, home = CORPUS_FACTS[corpus]
-    return TrainingData(
-        corpus=corpus,
-        licence=licence,
-        home=home,
-        patients=len({row.patient for row in rows}),
-        recordings=len(rows),
-        split="by patient; align/splits.py",
-    )
+def _training_data(
+    corpus: str, data_root: Path, held_out: str, *, labelled: bool = True
+) -> Iterator[TrainingData]:
+    """One entry; PhysioNet 2016, whose databases are other devices, has one for each it heard."""
+    groups: dict[str, list[Recording]] = {}
+    for row in training_rows(corpus, data_root, held_out, labelled=labelled):
+        database = row.metadata.get("database")
+        groups.setdefault(f"{corpus}-{database}" if database else corpus, []).append(row)
+    facts = CATALOGUE[corpus]
+    for name, rows in sorted(groups.items()):
+        known = facts.patient_ids
+        yield TrainingData(
+            corpus=name,
+            licence=facts.licence,
+            home=facts.home,
+            patients=len({row.patient for row in rows}) if known else None,
+            recordings=len(rows),
+            split="by patient; align/splits.py" if known else "the whole database",
+        )
+
+
+def _heard_by_teacher(build: Build) -> Iterator[TrainingData]:
+    """What the aligned encoder learned from and the student did not."""
+    taught_by = build.run.get("teacher", "")
+    if not taught_by:
+        return
+    if build.teacher is None or encoder_digest(build.teacher) != taught_by:
+        raise RecipeError("the run was taught: name the folder of its encoder with --teacher")
+    corpora, held_out = encoder_corpora(build.teacher)
+    for corpus in corpora:
+        if corpus not in build.recipe.training.corpora:
+            for item in _training_data(corpus, build.data_root, held_out, labelled=False):
+                yield replace(item, split=f"{item.split}; heard by the distilled encoder alone")
 
 
 def _write(
-    folder: Path, manifest: Manifest, graphs: dict[str, ModelProto], golden: np.ndarray, card: str
+    folder: Path,
+    manifest: Manifest,
+    graphs: Mapping[str, ModelProto],
+    extra: Mapping[str, bytes],
+    card: str,
 ) -> Bundle:
+    write_bundle(folder, manifest, _contracts(manifest, graphs), card, extra)
+    return load_bundle(folder)
+
+
+def _contracts(manifest: Manifest, graphs: Mapping[str, ModelProto]) -> dict[str, bytes]:
+    """The graphs' files, each with its contract inside."""
     files = {}
     for key, model in graphs.items():
         variant, role = key.split(".")
         contract = contract_text(manifest, variant, "stream" if role == "stream" else "window")
         files[f"{key}.onnx"] = with_contract(model, contract)
-    extra = {"golden.f32": golden.astype("<f4").tobytes()}
-    write_bundle(folder, manifest, files, card, extra)
-    return load_bundle(folder)
+    return files
 
 
 def _commit() -> str:

@@ -2,75 +2,81 @@
 
 from __future__ import annotations
 
-import copy
 import logging
-import math
 import warnings
-from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto
+from onnx_ir.passes import common
+from onnxscript.optimizer import fold_constants
 from torch import Tensor, nn
 
 from acula_edge.bundle import CONTRACT_KEY
+from export.graph_writer import GraphWriter, floats, integers, sine_table
+from export.onnx_parts import IR_VERSION, OPSET, folded, window_outputs
+from export.stream_graph import export_stream
 from export.student import Student, StudentOutput
 
-OPSET = 20
-STREAM_OUTPUTS = ["scores", "step_scores", "embedding", "next_state"]
-WINDOW_OUTPUTS = ["scores", "step_scores", "embedding"]
+__all__ = [
+    "OPSET",
+    "export_plain_stream",
+    "export_stream",
+    "export_window",
+    "folded",
+    "window_outputs",
+    "with_contract",
+]
 
 
 class StreamGraph(nn.Module):
-    """One hop: pcm (1, hop), state (1, s) -> scores (1, K), steps (1, K, S), embedding, state."""
+    """One hop: pcm (1, hop), state (1, s) -> the outputs of one hop and the next state.
+
+    scores (1, K), step_scores (1, K, S), phases (1, P, S) if there is that head, embedding (1, E).
+    """
 
     def __init__(self, student: Student):
         super().__init__()
         self.student = student
 
-    def forward(self, pcm: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pcm: Tensor, state: Tensor) -> tuple[Tensor, ...]:
         """Logits before temperature."""
         out: StudentOutput = self.student(pcm, state)
-        return out.hop_logits[:, :, 0], out.step_logits, out.embedding[:, :, 0], out.state
+        phases = () if out.phase_logits is None else (out.phase_logits,)
+        scores, embedding = out.hop_logits[:, :, 0], out.embedding[:, :, 0]
+        return (scores, out.step_logits, *phases, embedding, out.state)
 
 
 class WindowGraph(nn.Module):
-    """A batch of windows from the zero state: pcm (B, n) -> scores (B, K, H), steps, embedding."""
+    """A batch of windows from the zero state: pcm (B, n) -> scores (B, K, H), and so on."""
 
     def __init__(self, student: Student):
         super().__init__()
         self.student = student
 
-    def forward(self, pcm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pcm: Tensor) -> tuple[Tensor, ...]:
         """Logits before temperature."""
         out: StudentOutput = self.student(pcm)
-        return out.hop_logits, out.step_logits, out.embedding
+        phases = () if out.phase_logits is None else (out.phase_logits,)
+        return (out.hop_logits, out.step_logits, *phases, out.embedding)
 
 
-def folded(student: Student) -> Student:
-    """A copy in evaluation mode with every batch norm folded into its convolution."""
-    student = copy.deepcopy(student).eval()
-    for block in student.causal_blocks():
-        if isinstance(block.norm, nn.BatchNorm1d):
-            block.conv = nn.utils.fuse_conv_bn_eval(block.conv, block.norm)
-            block.norm = nn.Identity()
-    return student
+def export_plain_stream(student: Student) -> ModelProto:
+    """The stream graph as torch exports it, channel-major: for compilers that fuse by themselves.
 
-
-def export_stream(student: Student) -> ModelProto:
-    """The stream graph, fixed shapes, batch 1."""
+    CPUs take `export_stream`: the same function in fewer nodes.
+    """
     pcm, state = torch.zeros(1, student.config.hop), student.zero_state(1)
-    return _export(
-        StreamGraph(folded(student)), (pcm, state), ["pcm", "state"], STREAM_OUTPUTS, None
-    )
+    outputs = [*window_outputs(student.config), "next_state"]
+    return _export(StreamGraph(folded(student)), (pcm, state), ["pcm", "state"], outputs, None)
 
 
 def export_window(student: Student) -> ModelProto:
     """The window graph, fixed length, any batch."""
     pcm = torch.zeros(2, student.config.window)
     shapes = {"pcm": {0: torch.export.Dim("batch", min=1, max=4096)}}
-    return _export(WindowGraph(folded(student)), (pcm,), ["pcm"], WINDOW_OUTPUTS, shapes)
+    outputs = window_outputs(student.config)
+    return _export(WindowGraph(folded(student)), (pcm,), ["pcm"], outputs, shapes)
 
 
 def with_contract(model: ModelProto, contract: str) -> bytes:
@@ -101,11 +107,13 @@ def _export(
             output_names=outputs,
             dynamic_shapes=dynamic_shapes,
             opset_version=OPSET,
+            optimize=False,
             verbose=False,
         )
     assert program is not None
-    model = program.model_proto
+    model = _optimised(program)
     model.producer_name, model.doc_string = "acula-edge", ""
+    model.ir_version = IR_VERSION
     for node in model.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
@@ -116,11 +124,26 @@ def _export(
     return model
 
 
-def _generate_sines(graph: onnx.GraphProto, module: nn.Module) -> None:
-    """Store the front end's sines as the few numbers that make them: 0.25 MB less per file.
+def _optimised(program: torch.onnx.ONNXProgram) -> ModelProto:
+    """The exporter's optimiser without its rewrite rules.
 
-    `k * n mod N` is exact in float32, so the angle is; runtimes fold these nodes when they load.
+    One of them takes every constant below 1e-8 for zero and so drops the front end's power floor:
+    digital silence becomes log 0, and NaN stays in the state for good.
     """
+    passes = (
+        common.RemoveUnusedNodesPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.CommonSubexpressionEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+    )
+    fold_constants(program.model)
+    for each in passes:
+        each(program.model)
+    return program.model_proto
+
+
+def _generate_sines(graph: onnx.GraphProto, module: nn.Module) -> None:
+    """Store the front end's sines as the few numbers that make them: 0.25 MB less per file."""
     front_end = module.get_submodule("student.front_end")
     for name in ("long", "short"):
         part = getattr(front_end, name)
@@ -128,34 +151,12 @@ def _generate_sines(graph: onnx.GraphProto, module: nn.Module) -> None:
         kept = [item for item in graph.initializer if item.name != target]
         if part is None or len(kept) == len(graph.initializer):
             continue
-        del graph.initializer[:]
-        graph.initializer.extend(kept)
-        length = len(part.window)
-        constants = {
-            "bins": part.bins[:, None].float().numpy(),
-            "samples": torch.arange(length)[None, :].float().numpy(),
-            "length": np.float32(length),
-            "turn": np.float32(2 * math.pi / length),
-            "window": part.window.float().numpy(),
-            "axis": np.array([1], dtype=np.int64),
-        }
-        for key, value in constants.items():
-            graph.initializer.append(numpy_helper.from_array(np.asarray(value), f"{target}.{key}"))
-        nodes = [
-            _node("Mul", ["bins", "samples"], "product", target),
-            _node("Mod", ["product", "length"], "wrapped", target, fmod=1),
-            _node("Mul", ["wrapped", "turn"], "angle", target),
-            _node("Cos", ["angle"], "cos", target),
-            _node("Sin", ["angle"], "sin", target),
-            _node("Concat", ["cos", "sin"], "both", target, axis=0),
-            _node("Mul", ["both", "window"], "windowed", target),
-            helper.make_node("Unsqueeze", [f"{target}.windowed", f"{target}.axis"], [target]),
-        ]
-        for index, node in enumerate(nodes):
-            graph.node.insert(index, node)
-
-
-def _node(kind: str, inputs: list[str], output: str, prefix: str, **attributes: Any) -> NodeProto:
-    names = [f"{prefix}.{name}" for name in inputs]
-    node: NodeProto = helper.make_node(kind, names, [f"{prefix}.{output}"], **attributes)
-    return node
+        writer = GraphWriter(f"{target}.")
+        frame = len(part.window)
+        table = sine_table(writer, part.bins.numpy(), frame, frame, bins_first=True)
+        windowed = writer.op("Mul", table, floats(part.window.numpy()))
+        writer.op("Unsqueeze", windowed, integers(1), to=target)
+        nodes = [*writer.nodes, *graph.node]
+        del graph.initializer[:], graph.node[:]
+        graph.initializer.extend([*kept, *writer.constants])
+        graph.node.extend(nodes)

@@ -20,15 +20,18 @@ PHASES = ("S1", "systole", "S2", "diastole")
 
 @dataclass
 class StudentOutput:
-    """What the student says of `H` hops; `S` trunk steps per hop, `K` findings, `D` channels.
+    """What the student says of `H` hops; `S` trunk steps per hop, `K` findings, `E` dimensions.
 
-    Logits are before temperature. `phase_logits` is an auxiliary training target.
+    Logits are before temperature. `embedding` lies in the text space where the student has a text
+    head, else it is the trunk's mean; `phase_logits` is None without a phase head.
     """
 
     hop_logits: Tensor  # (B, K, H): mean of the hop's step logits
     step_logits: Tensor  # (B, K, H * S)
-    phase_logits: Tensor  # (B, 4, H * S)
-    embedding: Tensor  # (B, D, H)
+    auxiliary: Tensor  # (B, A, H): hop logits of labels that are not exported
+    phase_logits: Tensor | None  # (B, 4, H * S)
+    embedding: Tensor  # (B, E, H)
+    trunk: Tensor  # (B, width, H): mean of the hop's last activations
     state: Tensor  # (B, state_size)
 
 
@@ -51,7 +54,7 @@ class CausalBlock(nn.Module):
 
 
 class Student(nn.Module):
-    """Front end, trunk of causal blocks, one linear head per step."""
+    """Front end, trunk of causal blocks, linear heads: findings, cardiac phase, text."""
 
     def __init__(self, config: StudentConfig):
         super().__init__()
@@ -67,7 +70,9 @@ class Student(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.dropout = nn.Dropout1d(config.dropout)
         self.findings = nn.Conv1d(channels, len(config.findings), 1)
-        self.phases = nn.Conv1d(channels, len(PHASES), 1)
+        self.auxiliary = nn.Conv1d(channels, len(config.auxiliary), 1) if config.auxiliary else None
+        self.phases = nn.Conv1d(channels, len(PHASES), 1) if config.phases else None
+        self.text = nn.Conv1d(channels, config.text, 1) if config.text else None
         shapes = self.front_end.state_shapes
         shapes += [(block.inputs, block.history) for block in blocks]
         self.state_shapes = [tuple(shape) for shape in shapes]
@@ -107,12 +112,15 @@ class Student(nn.Module):
             x, next_history = block(x, history)
             next_parts.append(next_history)
         steps = self.config.steps_per_hop
-        embedding = x.reshape(x.shape[0], x.shape[1], -1, steps).mean(dim=3)
+        trunk = x.reshape(x.shape[0], x.shape[1], -1, steps).mean(dim=3)
+        embedding = trunk if self.text is None else self.text(trunk)
         x = self.dropout(x)
         step_logits = self.findings(x)
         hop_logits = step_logits.reshape(x.shape[0], step_logits.shape[1], -1, steps).mean(dim=3)
         flat = torch.cat([part.reshape(part.shape[0], -1) for part in next_parts], dim=1)
-        return StudentOutput(hop_logits, step_logits, self.phases(x), embedding, flat)
+        auxiliary = hop_logits[:, :0] if self.auxiliary is None else self.auxiliary(trunk)
+        phases = None if self.phases is None else self.phases(x)
+        return StudentOutput(hop_logits, step_logits, auxiliary, phases, embedding, trunk, flat)
 
     def _unpack(self, state: Tensor) -> list[Tensor]:
         parts = torch.split(state, [_size(shape) for shape in self.state_shapes], dim=1)

@@ -20,6 +20,7 @@ Role = Literal["stream", "window"]
 
 def graph_contract(manifest: Manifest, variant: str, role: Role) -> dict[str, Any]:
     """What the graph of that variant and role must say; BundleError if there is no such variant."""
+    heads = {"phases": list(manifest.phases)} if manifest.phases else {}
     return {
         "schema": manifest.schema,
         "name": manifest.name,
@@ -32,6 +33,7 @@ def graph_contract(manifest: Manifest, variant: str, role: Role) -> dict[str, An
         "findings": list(manifest.labels),
         "state_size": manifest.variant(variant).state_size,
         "embedding": manifest.embedding,
+        **heads,
     }
 
 

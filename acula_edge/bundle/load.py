@@ -13,6 +13,7 @@ from acula_edge.bundle.sign import read_public_key
 from acula_edge.bundle.sign import verify as verify_signature
 from acula_edge.bundle.store import open_store
 from acula_edge.bundle.sums import SIGNATURE, SUMS, check_sums, sha256
+from acula_edge.bundle.text_files import check_text_files
 from acula_edge.errors import BundleError
 
 CARD = "MODEL_CARD.md"
@@ -105,6 +106,7 @@ def assemble(
         manifest = parse_manifest(files[FILE_NAME])
         _check_graph_files(manifest, sums)
         _check_golden(manifest, files)
+        check_text_files(manifest, files)
     except BundleError as error:
         raise BundleError(f"{origin}: {error}") from None
     return Bundle(manifest, origin, sha256(files[SUMS]), key is not None, dict(files))

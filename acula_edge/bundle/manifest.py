@@ -1,4 +1,4 @@
-"""What `manifest.json` of a model bundle says (schema 1), as frozen dataclasses."""
+"""What `manifest.json` of a model bundle says (schema 2), as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from acula_edge.bundle.rules import broken_rule
 from acula_edge.bundle.strict import decode, parse_object, plain
 from acula_edge.errors import BundleError
 
-SCHEMA = 1
+SCHEMA = 2
 FILE_NAME = "manifest.json"
 
 
@@ -109,12 +109,65 @@ class Golden:
     scores: Mapping[str, tuple[tuple[float, ...], ...]]
 
 
+@dataclass(frozen=True)
+class Passage:
+    """A text and its place (size,) in the text space; only the direction of `vector` counts."""
+
+    text: str
+    vector: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A zero-shot finding: a text that nobody trained on, and its place (size,) in the text space.
+
+    An exam's similarity to it is `cos(exam, vector)`, less `cos(exam, against.vector)` where there
+    is a contrast. No threshold is known, so it is never a decision. `site` is `heart`, `lung`, or
+    None for both.
+    """
+
+    name: str
+    site: str | None = None
+    text: str
+    vector: tuple[float, ...]
+    against: Passage | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSpace:
+    """The aligned text space that the graph's embedding lies in.
+
+    A text of the language model `teacher`, embedded there as `t` (teacher_size,), lies at
+    `(t - mean) @ basis`. `projection` is a raw float32 little-endian `.f32` file: `mean`, then
+    `basis` (teacher_size, size) row by row. `reports` is a JSONL file of the report index, or
+    None: lines of `{"text": ..., "vector": [size numbers]}`.
+
+    `revision`, `pooling` (`mean` or `last` token) and `layer` (index of the hidden states) say how
+    the teacher embeds; `reference` is a text whose place another copy of the teacher must find.
+    """
+
+    teacher: str
+    revision: str | None = None
+    pooling: str = "mean"
+    layer: int = -1
+    teacher_size: int
+    size: int
+    projection: str
+    reports: str | None = None
+    reference: Passage | None = None
+    prompts: tuple[Prompt, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """A model bundle's contract. `rate` is in Hz; `hop` and `window` are in samples.
 
     `front_end` is informative; the front end itself lives in the graph. `minimum_evidence` is the
-    seconds of usable sound an exam needs.
+    seconds of usable sound an exam needs. `phases` names the rows of the graph's `phases` output,
+    which answers `phase_delay` seconds late; empty where the graph has none. `text` is the space of
+    the embedding, None where the bundle was not aligned with one.
+
+    Schema 2 added `phases`, `phase_delay` and `text`; schema 1 reads as if they were absent.
     """
 
     schema: int = SCHEMA
@@ -136,6 +189,9 @@ class Manifest:
     metrics: Mapping[str, Any]
     parity: Parity
     golden: Golden | None = None
+    phases: tuple[str, ...] = ()
+    phase_delay: float = 0.0
+    text: TextSpace | None = None
     toolkit_commit: str
     created: str
 
@@ -173,7 +229,7 @@ def manifest_json(manifest: Manifest) -> dict[str, Any]:
 
 def dump_manifest(manifest: Manifest) -> bytes:
     """The manifest as the UTF-8 bytes of `manifest.json`; ValueError if it holds NaN."""
-    text = json.dumps(manifest_json(manifest), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(manifest_json(manifest), indent=1, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
 

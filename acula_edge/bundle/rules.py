@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from acula_edge.bundle.manifest import FindingSpec, Golden, Manifest, Variant
+    from acula_edge.bundle.manifest import (
+        FindingSpec,
+        Golden,
+        Manifest,
+        Prompt,
+        TextSpace,
+        Variant,
+    )
 
 # Plain on every file system: no separator, no leading dot, no drive letter, no shell surprise.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+LONGEST_TEXT = 2000  # characters
+LARGEST_TEACHER = 65_536  # dimensions of a language model's hidden states
+_LARGEST_NUMBER = 1e6  # of a vector
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RESERVED = ("manifest.json", "SHA256SUMS", "SHA256SUMS.minisig", "MODEL_CARD.md")
 
@@ -25,6 +36,17 @@ def broken_rule(manifest: Manifest) -> str | None:
 def is_plain(name: str) -> bool:
     """Whether `name` is a plain file name: no folder, no '..', nothing absolute."""
     return PLAIN_NAME.fullmatch(name) is not None
+
+
+def is_text(text: str) -> bool:
+    """Whether `text` says something on one printable line: no escape codes, not endless."""
+    return text.strip() != "" and text.isprintable() and len(text) <= LONGEST_TEXT
+
+
+def is_direction(vector: Sequence[float], size: int) -> bool:
+    """Whether `vector` has `size` numbers that give a direction."""
+    length = math.hypot(*vector)
+    return len(vector) == size and 1 / _LARGEST_NUMBER < length < _LARGEST_NUMBER
 
 
 def _rules(manifest: Manifest) -> Iterator[Rule]:
@@ -52,6 +74,8 @@ def _rules(manifest: Manifest) -> Iterator[Rule]:
         yield getattr(manifest.parity, key) >= 0, f"'parity.{key}' must not be negative"
     if manifest.golden is not None:
         yield from _golden_rules(manifest.golden, manifest)
+    if manifest.text is not None:
+        yield from _text_rules(manifest.text, manifest)
 
 
 def _finding_rules(finding: FindingSpec, at: str) -> Iterator[Rule]:
@@ -90,3 +114,37 @@ def _golden_rules(golden: Golden, manifest: Manifest) -> Iterator[Rule]:
         yield len(rows) <= manifest.hops_per_window, f"'{at}' is longer than the window"
         yield len({len(row) for row in rows} - {width}) == 0, f"'{at}' must have {width} per row"
         yield len(rows) == len(next(iter(golden.scores.values()))), f"'{at}' differs in length"
+
+
+def _text_rules(space: TextSpace, manifest: Manifest) -> Iterator[Rule]:
+    yield is_text(space.teacher), "'text.teacher' must name a language model"
+    yield space.pooling in ("mean", "last"), "'text.pooling' must be mean or last"
+    ok = 0 < space.size <= space.teacher_size <= LARGEST_TEACHER
+    yield ok, f"'text' must have 0 < size <= teacher_size <= {LARGEST_TEACHER}"
+    yield space.size == manifest.embedding, "'text.size' must equal 'embedding'"
+    for key in ("projection", "reports"):
+        file = getattr(space, key)
+        ok = file is None or (is_plain(file) and file not in _RESERVED)
+        yield ok, f"'text.{key}' must be a plain file name, not {file!r}"
+    if space.reference is not None:
+        at, own = "text.reference", space.reference
+        yield from _passage_rules(own.text, own.vector, space.size, at)
+    names = [prompt.name for prompt in space.prompts]
+    yield len(set(names)) == len(names), "'text.prompts' must have different names"
+    for index, prompt in enumerate(space.prompts):
+        yield from _prompt_rules(prompt, manifest, space.size, f"text.prompts[{index}]")
+
+
+def _prompt_rules(prompt: Prompt, manifest: Manifest, size: int, at: str) -> Iterator[Rule]:
+    yield is_plain(prompt.name), f"'{at}.name' must be a plain name"
+    yield prompt.name not in manifest.labels, f"'{at}.name' is the name of a finding"
+    yield prompt.site in (None, "heart", "lung"), f"'{at}.site' must be heart, lung or null"
+    yield from _passage_rules(prompt.text, prompt.vector, size, at)
+    if prompt.against is not None:
+        contrast = prompt.against
+        yield from _passage_rules(contrast.text, contrast.vector, size, f"{at}.against")
+
+
+def _passage_rules(text: str, vector: Sequence[float], size: int, at: str) -> Iterator[Rule]:
+    yield is_text(text), f"'{at}.text' must be 1 to {LONGEST_TEXT} printable characters"
+    yield is_direction(vector, size), f"'{at}.vector' must be a direction of {size} numbers"

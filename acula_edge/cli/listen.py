@@ -35,6 +35,7 @@ class Options:
     site: str | None
     model: str
     variant: str
+    provider: str
     duration: float | None
     fast: bool
     rate: int | None
@@ -66,6 +67,9 @@ def listen(
     ] = None,
     model: Annotated[str, typer.Option(help="Model bundle: name or path.")] = "heart-lung",
     variant: Annotated[str, typer.Option(help="Which artefact of the bundle.")] = "cpu-int8",
+    provider: Annotated[
+        str, typer.Option(help="cpu, tensorrt-ep, tensorrt or tensorrt-fp16.")
+    ] = "cpu",
     key: Annotated[
         str | None, typer.Option(help="Public key that must have signed the bundle.")
     ] = None,
@@ -97,7 +101,7 @@ def listen(
     if fast and spec is None:
         raise UsageError("--fast is for files: give one with --input FILE.")
     options = Options(
-        *(spec, device, channel, site.value if site else None, model, variant),
+        *(spec, device, channel, site.value if site else None, model, variant, provider),
         *(duration, fast, rate, channels, sample_format),
     )
     with ExitStack() as stack:
@@ -109,6 +113,7 @@ def listen(
                 site=heard.site,
                 source_rate=source.rate,
                 variant=variant,
+                provider=provider,
                 device=source.name if spec is None else "",
                 trusted_key=key,
             )
@@ -192,6 +197,7 @@ def _parameters(source: Source, session: Listener, options: Options) -> dict[str
         "model_digest": session.bundle.digest,
         "site": session.site,
         "variant": options.variant,
+        "provider": options.provider,
         "source": source.name,
         "options": asdict(options),
     }

@@ -1,19 +1,26 @@
-"""`acula-edge model`: look at model bundles and verify them."""
+"""`acula-edge model`: look at model bundles, verify them, and add text prompts."""
 
 from __future__ import annotations
 
 import json
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from acula_edge.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from acula_edge.bundle import Bundle, Manifest
 
-app = typer.Typer(help="Look at model bundles and verify them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at model bundles, verify them, and add text prompts.", no_args_is_help=True
+)
 
+HEADLINE = ("auroc", "f1", "difference")
 DEFAULT_BUNDLE = "heart-lung"
 BundleArgument = Annotated[
     str, typer.Argument(help="A bundle folder, a .zip of one, or the name of a shipped bundle.")
@@ -66,6 +73,37 @@ def verify(
         typer.echo(line)
 
 
+@app.command()
+def prompt(
+    bundle: Annotated[str, typer.Argument(help="A bundle with a text space: name or path.")],
+    texts: Annotated[list[str], typer.Argument(help="What to listen for, in words.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new bundle.")],
+    name: Annotated[
+        list[str] | None, typer.Option(help="Name of a prompt; one for each text, in order.")
+    ] = None,
+    site: Annotated[str | None, typer.Option(help="heart or lung; default: both.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Contrast: its similarity is taken off every prompt's.")
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="A folder with the bundle's language model; default: by its name."),
+    ] = None,
+) -> None:
+    """Add zero-shot findings by text: research, scored by similarity, never a decision."""
+    from acula_edge.bundle import load_bundle  # noqa: PLC0415
+    from acula_edge.text import text_space  # noqa: PLC0415
+
+    loaded = load_bundle(bundle)
+    text_space(loaded)
+    tool = _prompt_module()
+    wanted = tool.Wanted(texts=texts, names=name or (), site=site, against=against)
+    made = tool.run(loaded, wanted, out, teacher)
+    for one in made.manifest.text.prompts[-len(texts) :]:
+        typer.echo(f"added {one.name}: {one.text}")
+    typer.echo(f"wrote {out} (digest {made.digest[:16]}, not signed). Research only: no threshold")
+
+
 @app.command("list")
 def list_bundles() -> None:
     """List the bundles that ship with this package."""
@@ -73,6 +111,16 @@ def list_bundles() -> None:
 
     for name in shipped_bundles():
         typer.echo(name)
+
+
+def _prompt_module() -> Any:
+    """`export.prompt`, found by name: the runtime imports none of the toolkit's packages."""
+    try:
+        return import_module("export.prompt")
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"'acula-edge model prompt' needs {error.name}: pip install 'acula-edge[align]'"
+        ) from None
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:
@@ -115,7 +163,19 @@ def _tables(bundle: Bundle) -> list[Table]:
             for d in manifest.training_data
         ]),
         _table("Metrics", ("metric", "value"), _headline(manifest)),
+        *_text_tables(manifest),
     ]  # fmt: skip
+
+
+def _text_tables(manifest: Manifest) -> list[Table]:
+    if manifest.text is None or not manifest.text.prompts:
+        return []
+    rows: list[tuple[str, ...]] = [
+        (p.name, p.site or "any", p.text, "-" if p.against is None else p.against.text)
+        for p in manifest.text.prompts
+    ]
+    columns = ("name", "site", "text", "against")
+    return [_table("Text prompts (research: a similarity, no decision)", columns, rows)]
 
 
 def _sizes(bundle: Bundle, variant: str) -> tuple[str, str]:
@@ -129,14 +189,23 @@ def _sizes(bundle: Bundle, variant: str) -> tuple[str, str]:
 
 
 def _headline(manifest: Manifest) -> list[tuple[str, ...]]:
-    """The metrics' leaves as dotted keys; a short list of numbers (an interval) is one leaf."""
+    """The estimates that sum a bundle up, as dotted keys; the rest is in the card."""
 
-    def leaves(value: Any, at: str) -> list[tuple[str, ...]]:
-        if isinstance(value, dict):
-            return [row for k, v in value.items() for row in leaves(v, f"{at}.{k}" if at else k)]
-        return [(at, f"{value:.4g}" if isinstance(value, float) else json.dumps(value))]
+    def estimates(value: Any, at: str) -> list[tuple[str, ...]]:
+        if at.rpartition(".")[2] in HEADLINE and value is not None:
+            return [(at, _estimate(value))]
+        if not isinstance(value, dict):
+            return []
+        return [row for k, v in value.items() for row in estimates(v, f"{at}.{k}" if at else k)]
 
-    return leaves(dict(manifest.metrics), "")
+    shown = {k: v for k, v in manifest.metrics.items() if k not in ("validation", "subgroups")}
+    return estimates(shown, "")
+
+
+def _estimate(value: Any) -> str:
+    if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
+        return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    return json.dumps(value)
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:

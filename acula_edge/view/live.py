@@ -15,7 +15,7 @@ from textwrap import wrap
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 
-from acula_edge.events import NOTICE, Event, Exam, Fault, Quality, QualityState, Window
+from acula_edge.events import NOTICE, Event, Exam, Fault, Quality, QualityState, Vitals, Window
 from acula_edge.listening import Run, Sink
 from acula_edge.sources.base import Block, Pcm
 from acula_edge.view.parts import (
@@ -33,6 +33,7 @@ from acula_edge.view.parts import (
 )
 from acula_edge.view.picture import HOLD_SECONDS, TICK_SECONDS, Picture, SoundTrace, columns
 from acula_edge.view.screen import Screen
+from acula_edge.view.tracks import Tracks
 from acula_edge.view.words import (
     REASONS,
     STATES,
@@ -40,6 +41,7 @@ from acula_edge.view.words import (
     describe,
     exam_summary,
     level_text,
+    rate_text,
     safe,
     score_text,
 )
@@ -71,6 +73,8 @@ class LiveView(Sink):
         self._elapsed = 0.0
         self._window: Window | None = None
         self._quality: Quality | None = None
+        self._vitals: Vitals | None = None
+        self._tracks = Tracks()
         self._log: deque[str] = deque(maxlen=8)
         self._history: dict[str, deque[tuple[int, float]]] = {}
         self._gutter = GUTTER
@@ -125,12 +129,15 @@ class LiveView(Sink):
             self._screen.draw(self._frame())
 
     def _note(self, event: Event) -> None:
+        self._tracks.note(event)
         if isinstance(event, Window):
             self._window = event
             for name, score in event.scores.items():
                 keep(self._history.setdefault(name, deque(maxlen=64)), int(event.end), score)
         elif isinstance(event, Quality):
             self._quality = event
+        elif isinstance(event, Vitals):
+            self._vitals = event
         line = describe(event)
         if line is not None:
             self._log.append(line)
@@ -153,15 +160,18 @@ class LiveView(Sink):
     def _lines(self, width: int, height: int, *, colour: bool) -> list[Line]:
         names = list(self._run.findings)
         notice = wrap(NOTICE, max(20, width - 2))
-        spare = height - len(names) - 7 - len(notice)
+        spare = height - len(names) - 7 - len(notice) - (self._vitals is not None)
         log = 3 if spare >= 11 else 1
         air: list[Line] = [[]] if spare >= 20 else []
         wave = 4 if spare >= 16 else 3 if spare >= 9 else 0
-        rows = max(0, min(8 if width <= 130 else 6, spare - log - wave - 4 * len(air)))
+        tracks = self._track_lines(width) if spare >= 14 else []
+        taken = log + wave + len(tracks) + 4 * len(air)
+        rows = max(0, min(8 if width <= 130 else 6, spare - taken))
         lines = [self._header(width), self._meter(width), *air]
         if rows >= 2:
-            lines += self._pictures(width, rows, wave, colour=colour)
-        lines += [*air, *(self._finding(name, width) for name in names), *air]
+            lines += self._pictures(width, rows, wave, tracks, colour=colour)
+        lines += [*air, *(self._finding(name, width) for name in names)]
+        lines += [*([] if self._vitals is None else [self._heart(self._vitals, width)]), *air]
         lines += [*self._quality_lines(width), *air]
         shown = list(self._log)[-log:]
         lines += [[Segment(" " + fit(text, width - 1))] for text in shown]
@@ -194,7 +204,9 @@ class LiveView(Sink):
             mark,
         ]
 
-    def _pictures(self, width: int, rows: int, wave: int, *, colour: bool) -> list[Line]:
+    def _pictures(
+        self, width: int, rows: int, wave: int, tracks: list[Line], *, colour: bool
+    ) -> list[Line]:
         gutter = self._gutter
         cells = min(width - gutter - 1, WIDEST)
         sketch = self._picture.spectrogram(self._trace, cells, rows, colour=colour)
@@ -205,9 +217,33 @@ class LiveView(Sink):
             lines.append([Segment(label.rjust(gutter), DIM), *line])
         for text in self._picture.waveform(self._trace, cells, wave) if wave else ():
             lines.append([Segment(" " * gutter), Segment(text, BLUE)])
+        lines += tracks
         span = cells * columns(cells) * TICK_SECONDS
         axis = f"{-span:.0f} s".ljust(cells - 3) + "now"
         return [*lines, [Segment(" " * gutter + axis, DIM)]]
+
+    def _track_lines(self, width: int) -> list[Line]:
+        """Below the waveform: where S1 and S2 began, and when in the breath lung sounds were."""
+        gutter, tracks = self._gutter, self._tracks
+        cells = min(width - gutter - 1, WIDEST)
+        lines: list[Line] = []
+        if tracks.heart:
+            label = Segment("S1 S2 ".rjust(gutter), DIM)
+            lines.append([label, *tracks.heart_line(self._trace, cells)])
+        for name in tracks.names:
+            threshold = self._run.thresholds.get(name, math.inf)
+            label = Segment(fit(f" {name}", gutter), DIM)
+            lines.append([label, *tracks.activity_line(name, self._trace, cells, threshold)])
+        return lines
+
+    def _heart(self, vitals: Vitals, width: int) -> Line:
+        known = vitals.heart_rate is not None
+        text = f"{rate_text(vitals.heart_rate)} beats per minute"
+        return [
+            Segment(" ♥ " if known else " ♡ ", AMBER if known else PLAIN),
+            Segment(fit("heart", self._gutter - 3)),
+            Segment(fit(text, width - self._gutter), BOLD if known else DIM),
+        ]
 
     def _finding(self, name: str, width: int) -> Line:
         window = self._window

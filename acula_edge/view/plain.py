@@ -8,11 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 from rich.console import Console
 
-from acula_edge.events import NOTICE, Event, Exam, Window
+from acula_edge.events import NOTICE, Event, Exam, Vitals, Window
 from acula_edge.levels import decibels
 from acula_edge.listening import Run, Sink
 from acula_edge.sources.base import Block
-from acula_edge.view.words import clock, describe, exam_summary, level_text, safe, score_text
+from acula_edge.view.words import (
+    clock,
+    describe,
+    exam_summary,
+    level_text,
+    rate_text,
+    safe,
+    score_text,
+)
 
 
 class PlainView(Sink):
@@ -23,6 +31,7 @@ class PlainView(Sink):
         self._credit = credit
         self._second = 0
         self._window: Window | None = None
+        self._vitals: Vitals | None = None
         self._power = 0.0
         self._samples = 0
 
@@ -49,6 +58,8 @@ class PlainView(Sink):
         for event in events:
             if isinstance(event, Window):
                 self._window = event
+            elif isinstance(event, Vitals):
+                self._vitals = event
             line = describe(event)
             if line is not None:
                 self._say(line)
@@ -67,7 +78,8 @@ class PlainView(Sink):
             return "listening"
         marks = ((name, "*" if name in window.active else " ") for name in window.scores)
         scores = (f"{name} {score_text(window.scores[name])}{mark}" for name, mark in marks)
-        return f"{window.quality.value:<6}  {'  '.join(scores)}".rstrip()
+        heart = [] if self._vitals is None else [f"heart {rate_text(self._vitals.heart_rate)}/min"]
+        return f"{window.quality.value:<6}  {'  '.join([*scores, *heart])}".rstrip()
 
     def _say(self, text: str) -> None:
         self._console.out(safe(text), highlight=False)

@@ -73,6 +73,11 @@ def score_text(value: float | None) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.2f}"
 
 
+def rate_text(value: float | None) -> str:
+    """A rate per minute as a whole number; a dash where there is none."""
+    return "–" if value is None or not math.isfinite(value) else f"{value:.0f}"
+
+
 def safe(text: str) -> str:
     """Names come from files and devices: what could steer the terminal is dropped."""
     if text.isprintable():
@@ -86,7 +91,7 @@ def advice(reasons: Iterable[Reason]) -> str:
 
 
 def describe(event: Event) -> str | None:
-    """One line on an event worth a line of the log; None for windows."""
+    """One line on an event worth a line of the log; None for what comes steadily."""
     if isinstance(event, Detection):
         what = f"heard ({event.probability:.2f})" if event.on else "ended"
         return f"{clock(event.at)}  {event.finding} {what}"
@@ -114,6 +119,8 @@ def exam_summary(exam: Exam, credit: str = "") -> RenderableType:
         f"refused {exam.refused_seconds:.1f} s · lost {exam.lost_seconds:.1f} s",
         f"model {exam.model} · site {exam.site or 'heart and lung'}",
     ]
+    if exam.heart_rate is not None:
+        lines.insert(0, f"heart rate {rate_text(exam.heart_rate)} beats per minute")
     if exam.reasons:
         lines.insert(0, f"{'Abstained' if exam.abstained else 'Note'}: {advice(exam.reasons)}")
     footer = [Text(NOTICE, style="italic")]

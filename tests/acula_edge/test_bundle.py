@@ -141,12 +141,12 @@ class TestFiles:
         refused(folder, "stream.onnx does not match its hash in manifest.json")
 
     def test_newer_schema(self, folder: Path) -> None:
-        text = (folder / "manifest.json").read_text().replace('"schema": 1', '"schema": 2')
+        text = (folder / "manifest.json").read_text().replace('"schema": 2', '"schema": 3')
         forge(folder, {"manifest.json": text.encode()})
-        refused(folder, "manifest.json: schema 2 needs a newer acula-edge")
+        refused(folder, "manifest.json: schema 3 needs a newer acula-edge")
 
     def test_unknown_key(self, folder: Path) -> None:
-        text = (folder / "manifest.json").read_text().replace('"schema": 1', '"schema": 1, "x": 2')
+        text = (folder / "manifest.json").read_text().replace('"schema": 2', '"schema": 2, "x": 2')
         forge(folder, {"manifest.json": text.encode()})
         refused(folder, "manifest.json: unknown key 'x'")
 

@@ -76,7 +76,7 @@ def test_bias_window_and_golden_may_be_left_out(written: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("path", "new", "reason"),
     [
-        ("schema", 2, "schema 2 needs a newer acula-edge"),
+        ("schema", 3, "schema 3 needs a newer acula-edge"),
         ("schema", "1", "'schema' must be a whole number"),
         ("schema", 0, "'schema' must be a whole number of at least 1"),
         ("rate", DELETE, "key 'rate' is missing"),

@@ -70,7 +70,7 @@ def test_info_shows_what_matters(folder: Path) -> None:
         "0.6/0.4",
         "CPUExecutionProvider",
     ]
-    wanted += ["CirCor", "ODC-By", "unknown", "murmur.auroc", "0.95", "[0.9, 0.99]", " MB"]
+    wanted += ["CirCor", "ODC-By", "unknown", "murmur.auroc", "0.950 [0.900, 0.990]", " MB"]
     for text in [*wanted, "Research use only.", load_bundle(folder).digest[:16]]:
         assert text in result.output
 

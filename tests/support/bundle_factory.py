@@ -100,7 +100,7 @@ def manifest() -> Manifest:
                 split="train",
             ),
         ),
-        metrics={"murmur": {"auroc": 0.95, "interval": [0.9, 0.99]}},
+        metrics={"murmur": {"auroc": {"value": 0.95, "low": 0.9, "high": 0.99}}},
         parity=Parity(1e-5, 1e-5, 1e-3),
         golden=Golden("golden.f32", {"fp32": golden_scores()}),
         toolkit_commit="0" * 40,
