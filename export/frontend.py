@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from export.recipe import FrontEnd
 
-POWER_FLOOR = 1e-10
+POWER_FLOOR = 1e-16  # keeps digital silence finite, far below any sound
 CLAMP = 4.0
 
 

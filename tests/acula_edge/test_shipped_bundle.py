@@ -11,7 +11,7 @@ from acula_edge import Session
 from acula_edge.bundle import load_bundle
 from acula_edge.bundle.golden import verify_golden
 from acula_edge.demo import demos
-from acula_edge.engine import StreamEngine, open_graph
+from acula_edge.engine import open_engine, open_graph
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = load_bundle("heart-lung")
@@ -26,13 +26,8 @@ def hops_of(demo):
 
 
 def stream_scores(variant, hops):
-    engine = StreamEngine(
-        BUNDLE.graph(variant, "stream"),
-        hop=MANIFEST.hop,
-        state_size=MANIFEST.variant(variant).state_size,
-        findings=len(MANIFEST.findings),
-    )
-    return np.array([engine.run(hop).copy() for hop in hops])
+    engine = open_engine(BUNDLE, variant)
+    return np.array([engine.run(hop).scores.copy() for hop in hops])
 
 
 def test_it_verifies():
@@ -42,7 +37,7 @@ def test_it_verifies():
 
 def test_it_is_small():
     shipped = [*BUNDLE.origin.iterdir(), *(demo.path for demo in DEMOS)]
-    assert sum(path.stat().st_size for path in shipped) <= 2_000_000
+    assert sum(path.stat().st_size for path in shipped) <= 1_700_000
 
 
 @pytest.mark.parametrize("demo", DEMOS, ids=lambda demo: demo.path.stem)
@@ -78,9 +73,9 @@ def test_int8_stays_beside_fp32(demo):
 
 def test_it_was_measured_and_reached_what_it_claims():
     int8, fp32 = MANIFEST.metrics["cpu-int8"], MANIFEST.metrics["fp32"]
-    for finding, least in (("murmur", 0.95), ("wheeze", 0.87), ("crackle", 0.82)):
+    for finding, least in (("murmur", 0.95), ("wheeze", 0.87), ("crackle", 0.81)):
         assert int8[finding]["auroc"]["value"] >= least
-        assert abs(int8[finding]["auroc"]["value"] - fp32[finding]["auroc"]["value"]) <= 0.005
+        assert abs(int8[finding]["auroc"]["value"] - fp32[finding]["auroc"]["value"]) <= 0.003
         assert int8[finding]["auroc"]["low"] < int8[finding]["auroc"]["value"]
 
 
@@ -88,7 +83,7 @@ def test_the_figures_of_the_readme_are_the_manifests():
     text = (ROOT / "README.md").read_text()
     block = re.search(r"<!-- figures -->\n(.*?)<!-- /figures -->", text, re.DOTALL)
     rows = [line.split("|")[1:-1] for line in block[1].splitlines() if line.startswith("| `")]
-    assert len(rows) == 7
+    assert len(rows) == 4
     int8 = MANIFEST.metrics["cpu-int8"]
     for name, _, recordings, auroc in rows:
         key = name.strip(" `")
@@ -98,11 +93,29 @@ def test_the_figures_of_the_readme_are_the_manifests():
         assert recordings.strip() == f"{entry['recordings']} ({entry['positive']})"
 
 
+def test_the_readme_quotes_the_heart_sounds_and_the_zero_shot_findings():
+    text = (ROOT / "README.md").read_text()
+    metrics = MANIFEST.metrics
+    spans = [metrics["phases"][sound]["f1"] for sound in ("S1", "S2")]
+    spans += [entry["auroc"] for entry in metrics["text"]["zero_shot"].values()]
+    spans.append(metrics["cpu-int8"]["murmur"]["patient_level"]["auroc"])
+    for span in spans:
+        assert f"{span['value']:.3f} [{span['low']:.3f}, {span['high']:.3f}]" in text
+    assert all(metrics["phases"][sound]["f1"]["value"] >= 0.93 for sound in ("S1", "S2"))
+
+
+def test_databases_that_the_teacher_heard_are_no_transfer():
+    heard = {item.corpus for item in MANIFEST.training_data}
+    tested = MANIFEST.metrics["cpu-int8"]["physionet2016"]
+    assert tested
+    assert not heard & {f"physionet2016-{name}" for name in tested}
+
+
 def test_the_card_carries_the_same_figures():
     card = BUNDLE.card()
-    for variant, figures in MANIFEST.metrics.items():
+    for variant in MANIFEST.variants:
         for finding in MANIFEST.labels:
-            span = figures[finding]["auroc"]
+            span = MANIFEST.metrics[variant][finding]["auroc"]
             row = next(
                 line for line in card.splitlines() if line.startswith(f"| {variant} | {finding} |")
             )
