@@ -132,3 +132,22 @@ def test_a_tone_lands_in_its_band():
         low, high = hz_to_mel(25.0), hz_to_mel(2000.0)
         centre = mel_to_hz(low + (high - low) * (band + 1) / 65)
         assert abs(centre - hz) < 32
+
+
+@pytest.mark.parametrize("gain_db", [-40.0, 40.0])
+def test_gain_cancels_for_quiet_and_loud_sound(gain_db):
+    front_end = LogMel(FrontEnd(short_frame=64), 768)
+    random = np.random.default_rng(0)
+    pcm = torch.from_numpy((0.01 * random.standard_normal((1, 768 * 20))).astype(np.float32))
+    state = [torch.zeros(1, *shape) for shape in front_end.state_shapes]
+    plain, _ = front_end(pcm, state)
+    moved, _ = front_end(pcm * 10 ** (gain_db / 20), state)
+    torch.testing.assert_close(moved, plain, atol=1e-3, rtol=0)
+
+
+def test_digital_silence_is_finite():
+    front_end = LogMel(FrontEnd(short_frame=64), 768)
+    state = [torch.zeros(1, *shape) for shape in front_end.state_shapes]
+    features, after = front_end(torch.zeros(1, 768 * 4), state)
+    assert bool(torch.isfinite(features).all())
+    assert all(bool(torch.isfinite(part).all()) for part in after)
