@@ -39,7 +39,9 @@ REAL = Path(__file__).parents[3] / "shared" / "data"
 SHIPPED = load_bundle("heart-lung")
 BUNDLE = dataclasses.replace(
     SHIPPED,
-    manifest=dataclasses.replace(SHIPPED.manifest, phases=tuple(CYCLE), phase_delay=DELAY),
+    manifest=dataclasses.replace(
+        SHIPPED.manifest, phases=tuple(CYCLE), phase_delay=DELAY, text=None
+    ),
 )
 
 
