@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ from acula_edge.heart import heart_tracker
 from align.audio import read_pcm
 from align.corpora import Interval, Recording, read_corpus
 from align.errors import AlignError
-from align.statistics import Estimate, patient_bootstrap
+from align.statistics import patient_bootstrap
+from export.figures import as_json
 
 TOLERANCE = 0.06  # seconds between an onset and its truth
 SOUNDS = ("S1", "S2")
@@ -90,7 +90,7 @@ def phase_figures(scores: Sequence[PhaseScore]) -> dict[str, object]:
     }
     for index, sound in enumerate(SOUNDS):
         figures[sound] = {"onsets": int(counts[:, index, 0].sum())} | {
-            name: _json(
+            name: as_json(
                 patient_bootstrap(
                     patients,
                     lambda rows, c=counts[:, index], f=figure: f(c[rows].sum(axis=0)),  # type: ignore[misc]
@@ -113,7 +113,7 @@ def _rate_figures(scores: Sequence[PhaseScore]) -> dict[str, object]:
         error = np.array([value for _, value in pairs])
         names = [name for name, _ in pairs]
         mean = patient_bootstrap(names, lambda rows: float(error[rows].mean()))
-        figures["mean_absolute_error_bpm"] = _json(mean)
+        figures["mean_absolute_error_bpm"] = as_json(mean)
         figures["within_5_bpm"] = round(float((error <= 5).mean()), 4)
     return figures
 
@@ -190,7 +190,3 @@ def f1(counts: Counts) -> float:
 
 def _ratio(part: np.int64, whole: np.int64) -> float:
     return float(part) / float(whole) if whole else float("nan")
-
-
-def _json(estimate: Estimate) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in dataclasses.asdict(estimate).items()}

@@ -18,9 +18,10 @@ import numpy as np
 from align.corpora import Recording, read_corpus
 from align.experiment.scoring import SCORES
 from align.settings import RecipeError
-from align.statistics import RESAMPLES, Array, Estimate, patient_weights, weighted_auroc
+from align.statistics import RESAMPLES, Array, patient_weights, weighted_auroc
 from export.data import load_clips
 from export.distill import load_student, read_run, score_clips
+from export.figures import as_json, interval
 from export.recipe import WIDTHS, Recipe, recipe_digest, sized
 from export.score import FINDING_CORPUS, good_physionet
 from export.student import Student
@@ -274,14 +275,8 @@ def _figures(scores: TaskScores) -> dict[str, object]:
     }
 
 
-def _json(draws: Array) -> dict[str, float]:
-    low, high = np.nanquantile(draws[1:], [0.025, 0.975])
-    estimate = Estimate(float(draws[0]), float(low), float(high))
-    return {
-        "value": round(estimate.value, 4),
-        "low": round(estimate.low, 4),
-        "high": round(estimate.high, 4),
-    }
+def _json(draws: Array) -> dict[str, float] | None:
+    return as_json(interval(float(draws[0]), draws[1:]))
 
 
 def students_table(record: Mapping[str, object]) -> str:

@@ -47,13 +47,13 @@ def teacher_outputs(folder: Path, sampler: CropSampler, cache: Path) -> TeacherO
     Raises:
         EncoderError: the folder holds no encoder, a damaged one, or one of another shape.
     """
-    encoder = load_encoder(folder)
     path = cache / f"teacher-{_key(folder, sampler)}.safetensors"
     try:
         stored = load_file(path)
         return TeacherOutputs(stored["vectors"], stored["probabilities"])
     except (OSError, SafetensorError, KeyError):
         pass
+    encoder = load_encoder(folder)
     vectors = _standardised(embed_waves(encoder, _waves(encoder, sampler)))
     found = TeacherOutputs(
         torch.from_numpy(vectors), torch.from_numpy(_cross_fitted(vectors, sampler))
