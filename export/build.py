@@ -41,12 +41,12 @@ from export.aware import aware_student
 from export.calibrate import calibrate, left_out_figures
 from export.card import model_card
 from export.data import LABEL_DELAY, Clip, load_clips, training_rows
-from export.evaluate import REFERENCE, evaluate
+from export.evaluate import evaluate
 from export.figures import Scored
 from export.gate import check_accuracy, keep_float_until
 from export.half import half_stored, with_half_weights
 from export.onnx_graphs import OPSET, export_stream, export_window, with_contract
-from export.quantise import CPU, TENSORRT, measure_scales, quantise
+from export.quantise import measure_scales, quantise
 from export.recipe import Recipe, recipe_digest
 from export.reliability import reliability_files
 from export.sbom import FILE_NAME as SBOM
@@ -57,6 +57,7 @@ from export.student import PHASES, Student
 from export.students import TRANSFER
 from export.teacher import encoder_corpora, encoder_digest
 from export.text_head import Language, fit_text_head, read_texts
+from export.variants import ARTEFACTS, FOR_HOSTS, REFERENCE
 
 DEFINITIONS = {
     "murmur": ("heart", "a murmur is audible at this auscultation site"),
@@ -74,13 +75,6 @@ PARITY = Parity(window_tolerance=0.1, golden_tolerance=0.1, gain_tolerance=0.25)
 SPAN = {"value", "low", "high"}  # an estimate with its interval
 LICENCE = "Apache-2.0"
 SENSITIVITY = 24  # calibration clips on which blocks are ranked by the harm of int8
-CPU_INT8, TRT_INT8 = "cpu-int8", "trt-int8"
-ON_CPU, ON_GPU = "CPUExecutionProvider", "TensorrtExecutionProvider"
-VARIANTS = (  # name, precision, providers, whether it has a window graph
-    (CPU_INT8, "int8", (ON_CPU,), True),
-    (REFERENCE, "float32", (ON_CPU, ON_GPU), False),
-    (TRT_INT8, "int8", (ON_GPU, ON_CPU), False),
-)
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,8 @@ class Build:
     `held_out` is the PhysioNet 2016 database that the run never heard; `students` is the record of
     `export.students.compare`, from which the card takes the figures of the original and of the
     runs without each database. `cache` keeps the language model's embeddings. `teacher` is the
-    folder of the encoder that taught the run: the card says what it heard.
+    folder of the encoder that taught the run: the card says what it heard. Thresholds are fixed on
+    the first of `variants`, which must include the float reference.
     """
 
     recipe: Recipe
@@ -100,7 +95,15 @@ class Build:
     teacher: Path | None = None
     run: Mapping[str, Any] = field(default_factory=dict)
     students: Mapping[str, Any] = field(default_factory=dict)
+    variants: tuple[str, ...] = FOR_HOSTS
     quiet: bool = False
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.variants if name not in ARTEFACTS]
+        if unknown:
+            raise RecipeError(f"no variant {unknown[0]!r}: choose of {', '.join(ARTEFACTS)}")
+        if REFERENCE not in self.variants[1:]:
+            raise RecipeError(f"a bundle needs an int8 variant first, and {REFERENCE} after it")
 
 
 def build_bundle(student: Student, build: Build, target: Path) -> Bundle:
@@ -150,7 +153,7 @@ def build_bundle(student: Student, build: Build, target: Path) -> Bundle:
         metrics |= {"validation": left_out, **_elsewhere(build)}
         manifest = replace(draft.manifest, metrics=_told(metrics))
         manifest = _write(Path(folder) / "measured", manifest, graphs, extra, "draft").manifest
-    extra |= reliability_files(manifest, CPU_INT8)
+    extra |= reliability_files(manifest, build.variants[0])
     files = {**_contracts(manifest, graphs), **extra}
     extra[SBOM] = sbom(manifest, files)
     return _write(target, manifest, graphs, extra, model_card(manifest, recipe, record))
@@ -211,24 +214,28 @@ class _Trial:
     def attempt(self, keep_float: tuple[int, ...]) -> _Passed:
         """Every graph, with those blocks in float; GateError if int8 loses too much."""
         whole = {
-            "cpu-int8.stream": quantise(self._stream, self._ranges, CPU, keep_float),
-            "cpu-int8.window": quantise(self._window, self._ranges, CPU, keep_float),
-            "fp32.stream": self._stream,
-            "trt-int8.stream": quantise(self._stream, self._ranges, TENSORRT, keep_float),
+            f"{name}.{role}": self._graph(role, name, keep_float)
+            for name in self._build.variants
+            for role in (("stream", "window") if ARTEFACTS[name].windowed else ("stream",))
         }
         graphs = {name: half_stored(model) for name, model in whole.items()}
         allowed = self._build.recipe.quantise.allowed_drop
         if self._reference is None:  # the float graph is the same in every attempt
             self._reference = self._exams(graphs, REFERENCE)
         worst: dict[str, float] = {}
-        for variant in (CPU_INT8, TRT_INT8):
+        exams: dict[str, list[Scored]] = {}
+        for variant in (name for name in self._build.variants if ARTEFACTS[name].flavour):
             scored = self._exams(graphs, variant)
+            exams = exams or scored
             reference = _aurocs(self._reference)
             drops = check_accuracy(variant, reference, _aurocs(scored), allowed)
             worst |= {f"{variant} {name}": round(drop, 4) for name, drop in drops.items()}
-            if variant == CPU_INT8:
-                exams = scored
         return _Passed(graphs, exams, worst)
+
+    def _graph(self, role: str, variant: str, keep_float: tuple[int, ...]) -> ModelProto:
+        model = self._stream if role == "stream" else self._window
+        flavour = ARTEFACTS[variant].flavour
+        return model if flavour is None else quantise(model, self._ranges, flavour, keep_float)
 
     def _exams(self, graphs: Mapping[str, ModelProto], variant: str) -> dict[str, list[Scored]]:
         with tempfile.TemporaryDirectory() as folder:
@@ -315,14 +322,16 @@ def _draft(student: Student, build: Build) -> Manifest:
         minimum_evidence=decision.minimum_evidence,
         variants={
             name: Variant(
-                precision=precision,
-                providers=providers,
+                precision=ARTEFACTS[name].precision,
+                providers=ARTEFACTS[name].providers,
                 stream=GraphFile(f"{name}.stream.onnx", "0" * 64),
-                window=GraphFile(f"{name}.window.onnx", "0" * 64) if windowed else None,
+                window=GraphFile(f"{name}.window.onnx", "0" * 64)
+                if ARTEFACTS[name].windowed
+                else None,
                 state_size=student.state_size,
                 opset=OPSET,
             )
-            for name, precision, providers, windowed in VARIANTS
+            for name in build.variants
         },
         training_data=(
             *(

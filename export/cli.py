@@ -29,7 +29,7 @@ RecipePath = Annotated[
     Path, typer.Argument(help="A recipe, such as export/recipes/heart-lung.toml.")
 ]
 Data = Annotated[Path, typer.Option(help="Folder that holds the corpora.")]
-Size = Annotated[str | None, typer.Option(help="S, M or L of the student family.")]
+Size = Annotated[str | None, typer.Option(help="XS, S, M or L of the student family.")]
 Run = Annotated[Path | None, typer.Option(help="Folder of the run; default runs/<recipe name>.")]
 BundleName = Annotated[str, typer.Argument(help="Shipped bundle, or a path to one.")]
 
@@ -100,6 +100,9 @@ def bundle_command(
     cache: Annotated[
         Path, typer.Option(help="Where the language model's embeddings are kept.")
     ] = Path("runs/teacher"),
+    firmware: Annotated[
+        bool, typer.Option(help="For microcontrollers: mcu-int8 first, and no TensorRT variant.")
+    ] = False,
     sign: Annotated[
         Path | None, typer.Option(help="minisign secret key to sign the bundle with.")
     ] = None,
@@ -111,6 +114,7 @@ def bundle_command(
         from export.distill import load_student, read_run  # noqa: PLC0415
         from export.sign import sign_bundle  # noqa: PLC0415
         from export.students import read_students  # noqa: PLC0415
+        from export.variants import FOR_FIRMWARE, FOR_HOSTS  # noqa: PLC0415
 
         settings = _recipe(recipe, size)
         folder = _folder(run, settings)
@@ -123,6 +127,7 @@ def bundle_command(
             teacher=teacher,
             run=record,
             students={} if students is None else read_students(students),
+            variants=FOR_FIRMWARE if firmware else FOR_HOSTS,
         )
         key = None if sign is None else _key(sign)
         bundle = build_bundle(student, build, out)

@@ -20,8 +20,7 @@ from export.phase_score import score_phases
 from export.score import FINDING_CORPUS, good_physionet, score, score_split
 from export.text_figures import text_figures
 from export.text_head import Language
-
-REFERENCE = "fp32"
+from export.variants import REFERENCE
 
 
 def evaluate(

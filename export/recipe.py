@@ -9,7 +9,7 @@ from typing import Any
 
 from align.settings import RecipeError, build, read_toml, section
 
-WIDTHS = {"S": 48, "M": 80, "L": 144}  # channels of the trunk
+WIDTHS = {"XS": 32, "S": 48, "M": 80, "L": 144}  # channels of the trunk; XS: microcontrollers
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def recipe_from_table(table: dict[str, Any]) -> Recipe:
 
 
 def sized(recipe: Recipe, size: str) -> Recipe:
-    """The recipe with the student of that size of the family: S, M or L.
+    """The recipe with the student of that size of the family: XS, S, M or L.
 
     Raises:
         RecipeError: no such size.

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tiny_corpora import murmuring, write_corpora
@@ -14,12 +15,13 @@ from acula_edge.bundle.golden import verify_golden
 from acula_edge.cli import main
 from acula_edge.events import HeartSound
 from align.settings import RecipeError
-from export.build import VARIANTS, Build, _heard_by_teacher, build_bundle
+from export.build import Build, _heard_by_teacher, build_bundle
 from export.distill import distill, load_student, read_run
 from export.gate import GateError
 from export.recipe import Quantisation, recipe_digest
 from export.sbom import FILE_NAME as SBOM
 from export.students import SCHEMA
+from export.variants import FOR_FIRMWARE, FOR_HOSTS
 
 STUDENT = {"text": 3}
 SPAN = {"value": 0.8, "low": 0.7, "high": 0.9}
@@ -87,7 +89,7 @@ def test_the_bundle_verifies_and_listens_in_every_variant(bundle):
     reloaded = load_bundle(bundle.origin)
     reloaded.verify()
     assert len(list(verify_golden(reloaded))) >= 3
-    for name, *_ in VARIANTS:
+    for name in FOR_HOSTS:
         with Session(reloaded, site="heart", variant=name) as session:
             session.push(murmuring(3, murmur=True))
             assert 0.0 <= session.finish().findings["murmur"].probability <= 1.0
@@ -104,7 +106,7 @@ def test_it_hears_the_cycle_and_finds_reports(bundle):
 
 def test_the_manifest_reports_every_figure_with_its_interval(bundle):
     metrics = bundle.manifest.metrics
-    for variant, *_ in VARIANTS:
+    for variant in FOR_HOSTS:
         for finding in ("murmur", "crackle", "wheeze"):
             auroc = metrics[variant][finding]["auroc"]
             assert 0.0 <= auroc["low"] <= auroc["value"] <= auroc["high"] <= 1.0
@@ -113,6 +115,25 @@ def test_the_manifest_reports_every_figure_with_its_interval(bundle):
     assert metrics["phases"]["S1"]["onsets"] > 0
     assert set(metrics["text"]["zero_shot"]) >= {"circor-murmur", "sprsound-wheeze"}
     assert set(metrics["validation"]) == {"murmur", "crackle", "wheeze"}
+
+
+def test_a_bundle_for_firmware_leads_with_its_integer_variant(corpora, run, teacher, tmp_path):
+    build = replace(tiny_build(corpora, run, teacher, tmp_path), variants=FOR_FIRMWARE)
+    bundle = build_bundle(load_student(build.recipe, run), build, tmp_path / "tiny")
+    assert tuple(bundle.manifest.variants) == FOR_FIRMWARE
+    assert "mcu-int8" in bundle.manifest.metrics["against_fp32"]
+    with Session(bundle, site="heart", variant="mcu-int8") as session:
+        session.push(murmuring(3, murmur=True))
+        assert 0.0 <= session.finish().findings["murmur"].probability <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("variants", "said"),
+    [(("cpu-int8", "npu", "fp32"), "no variant 'npu'"), (("fp32",), "needs an int8 variant first")],
+)
+def test_variants_that_cannot_be_built_are_refused(variants, said):
+    with pytest.raises(RecipeError, match=said):
+        Build(tiny_recipe(), Path("data"), Path("cache"), variants=variants)
 
 
 def test_only_the_database_never_heard_is_a_transfer(bundle):
