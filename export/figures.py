@@ -150,7 +150,7 @@ def subgroups(
     """
     groups: dict[str, list[int]] = {}
     for index, item in enumerate(scored):
-        for name in _groups(item.recording):
+        for name in subgroup_names(item.recording):
             groups.setdefault(name, []).append(index)
     result: dict[str, dict[str, object]] = {}
     for name in sorted(groups):
@@ -238,7 +238,8 @@ def _auprc(truth: Array, value: Array, patients: Sequence[str]) -> Estimate:
     return patient_bootstrap(patients, statistic)
 
 
-def _groups(row: Recording) -> list[str]:
+def subgroup_names(row: Recording) -> list[str]:
+    """Age band, sex and site of a recording, such as `sex: female`, as far as they are told."""
     told = row.metadata
     sex, age = told.get("sex", told.get("Sex")), _age_band(told.get("age"), told.get("Age"))
     named = {"age": age, "sex": sex and sex.lower(), "site": row.site}

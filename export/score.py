@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
 
 from rich.progress import track
 
@@ -34,7 +35,9 @@ def score(
     progress = partial(track, description=f"scoring with {variant}", disable=quiet)
     if len(recordings) < WORTH_PROCESSES:
         return [job(row) for row in progress(recordings)]
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    # Ctrl-C is the parent's to handle: idle workers would each print a traceback.
+    context, ignored = get_context("spawn"), (SIGINT, SIG_IGN)
+    with ProcessPoolExecutor(mp_context=context, initializer=signal, initargs=ignored) as pool:
         results = pool.map(job, recordings, chunksize=8)
         return list(progress(results, total=len(recordings)))
 

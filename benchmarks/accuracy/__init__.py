@@ -1,0 +1,1 @@
+"""Accuracy of a bundle's artefacts on prepared corpora, through the path that runs live."""
