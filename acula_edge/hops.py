@@ -14,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acula_edge.quality import BlockFacts, SourceCheck
-from acula_edge.resample import Resampler
+from acula_edge.resample import Quality, Resampler
 
 Pcm = NDArray[np.float32]
 BLOCK_SECONDS = 0.02
+# Rejects aliases by about 100 dB, more than any stethoscope's noise, and holds back half as long as
+# HQ.
+QUALITY: Quality = "MQ"
 LARGEST_SAMPLE = 1e4  # beyond this a float is no sound; it would overflow the energies
 
 
@@ -36,9 +39,7 @@ class HopStream:
     def __init__(self, source_rate: int, rate: int, hop: int, check: SourceCheck):
         self._source_rate, self._rate, self._hop = source_rate, rate, hop
         self._check = check
-        # MQ rejects aliases by about 100 dB, more than any stethoscope's noise, and holds back half
-        # as long as HQ.
-        self._resampler = Resampler(source_rate, rate, quality="MQ")
+        self._resampler = Resampler(source_rate, rate, quality=QUALITY)
         self._block = max(1, round(source_rate * BLOCK_SECONDS))
         self.received = 0
         self.lost = 0
