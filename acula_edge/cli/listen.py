@@ -56,7 +56,11 @@ def listen(
     *,
     spec: Annotated[
         str | None,
-        typer.Option("--input", help="File, '-' (raw PCM on stdin) or link; default: microphone."),
+        typer.Option(
+            "--input",
+            help="File, '-' (raw PCM on stdin), or a link: serial:PORT, ble:NAME, tcp:HOST:PORT, "
+            "udp:HOST:PORT, replay:FILE; default: microphone.",
+        ),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="Microphone: id, part of the name, or index.")

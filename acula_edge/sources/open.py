@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from acula_edge.errors import MissingDependencyError, UsageError
 from acula_edge.sources.base import Source
 
-LinkFactory = Callable[[str], Source]
-"""What an entry point of group `acula_edge.sources` names: takes what follows `scheme:`."""
+LinkFactory = Callable[[str, str], Source]
+"""Takes the scheme and what follows its colon."""
 
-_GROUP: Final = "acula_edge.sources"
+LINKS: Final = ("serial", "ble", "tcp", "udp", "replay")
+# Found by name: the runtime imports no other package of the toolkit, and a device does without it.
+_LINK_MODULE: Final = "firmware_bridge.link.open"
 # Two letters at least, so that the drive of a Windows path is no scheme.
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 
@@ -71,21 +73,13 @@ def _stdin(rate: int | None, channels: int, channel: int, sample_format: str) ->
 
 
 def _link(scheme: str, rest: str) -> Source:
-    known = {point.name: point for point in entry_points(group=_GROUP)}
-    if scheme not in known:
-        names = ", ".join(f"{name}:" for name in sorted(known)) or "none"
-        raise UsageError(
-            f"No input is called '{scheme}:'; installed links: {names} "
-            "(serial:, ble: and tcp: come with pip install 'acula-edge[firmware]')."
-        )
-    return _load(known[scheme])(rest)
-
-
-def _load(point: EntryPoint) -> LinkFactory:
+    if scheme not in LINKS:
+        names = ", ".join(f"{name}:" for name in LINKS)
+        raise UsageError(f"No input is called '{scheme}:'; there are the links {names} and files.")
     try:
-        factory: LinkFactory = point.load()
+        factory: LinkFactory = import_module(_LINK_MODULE).open_link
     except ImportError as error:
         raise MissingDependencyError(
-            f"{point.name}: links need the firmware extra: pip install 'acula-edge[firmware]'"
+            f"{scheme}: needs the firmware extra: pip install 'acula-edge[firmware]'"
         ) from error
-    return factory
+    return factory(scheme, rest)

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 
-from acula_edge.errors import MissingDependencyError, UsageError
+from acula_edge.errors import UsageError
 from acula_edge.events import Fault, FaultKind
-from acula_edge.sources import open as opening
-from acula_edge.sources.base import Block, Source
+from acula_edge.sources.base import Block
 from acula_edge.sources.files import FileSource
 from acula_edge.sources.link import AudioPacket, LinkSource
 from acula_edge.sources.open import open_source
@@ -114,29 +112,6 @@ def test_any_order_of_packets_places_every_sample_at_its_index() -> None:
             end = block.first_sample + len(block.pcm)
         assert sum(block.lost for block in blocks) == link.lost_samples
         assert len(blocks) + link.duplicate_packets + link.late_packets == len(starts)
-
-
-def test_a_scheme_finds_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    link = MemoryLink()
-
-    class Point:
-        name = "serial"
-
-        def load(self) -> object:
-            return lambda rest: link if rest == "/dev/ttyACM0" else None
-
-    monkeypatch.setattr(opening, "entry_points", lambda group: [Point()])
-    source: Source = open_source("serial:/dev/ttyACM0")
-    assert source is link
-    with pytest.raises(UsageError, match=r"'udp:'; installed links: serial: .*firmware"):
-        open_source("udp:1.2.3.4")
-
-
-def test_a_link_without_its_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("ble", "no_such_module:Ble", "acula_edge.sources")
-    monkeypatch.setattr(opening, "entry_points", lambda group: [point])
-    with pytest.raises(MissingDependencyError, match=r"pip install 'acula-edge\[firmware\]'"):
-        open_source("ble:stethoscope")
 
 
 def test_other_specs() -> None:

@@ -1,0 +1,1 @@
+"""Ways to carry a link's bytes. Each file is one; `base` is what they have in common."""
