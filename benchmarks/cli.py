@@ -1,4 +1,4 @@
-"""`acula-edge bench`: what listening and training cost, measured side by side with a peer."""
+"""`acula-edge bench`: latency against accuracy, and cost side by side with peers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from typing import Annotated
 import typer
 
 from acula_edge.errors import DeviceError, MissingDependencyError
+from benchmarks.accuracy.cli import accuracy
 from benchmarks.cost import compare_cost
+from benchmarks.latency.cli import latency
+from benchmarks.peers.cli import peers
+from benchmarks.report.cli import compare, render
+from benchmarks.report_cli import report
 from benchmarks.startup import measure_start
 from benchmarks.virtual_stethoscope import capture_ramp, missing_tools, pulse_server
 
 app = typer.Typer(
-    help="Measure cost and capture beside a peer, in one run.",
+    help="Latency against accuracy in one report; cost and capture beside peers, in one run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -22,6 +27,12 @@ app = typer.Typer(
 )
 RECIPE = Path(__file__).parents[1] / "align" / "recipes" / "conv-cpu.toml"
 Model = Annotated[str, typer.Option(help="Shipped bundle, or a path to one.")]
+app.command()(report)
+app.command()(latency)
+app.command()(accuracy)
+app.command()(peers)
+app.command()(compare)
+app.command()(render)
 
 
 @app.command()

@@ -32,8 +32,9 @@ PACKAGES = (
     ),
     Package("export", "export.cli", "export", "Train, quantise, measure and write model bundles."),
     Package(
-        "bench", "benchmarks.cli", "bench", "Measure cost and capture beside a peer, in one run."
+        "firmware", "firmware_bridge.cli", "firmware", "The model as C, its proof, and the link."
     ),
+    Package("bench", "benchmarks.cli", "bench", "Latency against accuracy, and cost beside peers."),
 )
 
 

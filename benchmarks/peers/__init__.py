@@ -1,1 +1,1 @@
-"""Other people's streaming models, run the way their users run them."""
+"""Other people's models and front ends, run the way their users run them, in turn with ours."""
