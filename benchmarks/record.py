@@ -236,8 +236,9 @@ class Accuracy:
 class Peer:
     """Another model or front end, measured in turn with ours in one run.
 
-    `ratio` is the peer's CPU time per second of audio over ours; `rss_ratio` its peak memory over
-    ours, each in a process of its own.
+    `ratio` is the peer's CPU time per second of audio over our whole path's, `graph_ratio` over our
+    stream graph's, which like most peers is a front end and a network. `rss_ratio` is its peak
+    memory over ours, each in a process of its own.
     """
 
     name: str
@@ -248,6 +249,7 @@ class Peer:
     bytes: int | None
     cpu_ms_per_second: Distribution
     ratio: Interval | None
+    graph_ratio: Interval | None
     pairs: int
     peak_rss_mib: float | None
     rss_ratio: float | None
@@ -264,7 +266,7 @@ class MissingPeer:
 
 @dataclass(frozen=True)
 class Peers:
-    """All peers of one run; `rows[0]` is ours."""
+    """All peers of one run; `rows[0]` is our whole path, `rows[1]` our stream graph."""
 
     turns: int
     rows: tuple[Peer, ...]

@@ -40,6 +40,10 @@ def report(
     firmware: Annotated[
         list[Path] | None, typer.Option(help="Record of `firmware verify`; repeat for more.")
     ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help="Recordings of each corpus; 0: all. [60; --full: all]"),
+    ] = None,
     peers: Annotated[bool, typer.Option("--peers/--no-peers")] = True,
     full: Annotated[
         bool, typer.Option("--full/--quick", help="About half an hour, or under five minutes.")
@@ -59,7 +63,7 @@ def report(
     chosen = tuple(dict.fromkeys(variant or ("cpu-int8", "fp32")))
     plan = command.Plan(
         bundle, chosen, provider, data, split, looks, original, students, tuple(firmware or ()),
-        peers, full,
+        peers, full, limit,
     )  # fmt: skip
     folder = _folder(out)
 

@@ -47,6 +47,7 @@ class Plan:
     firmware: tuple[Path, ...] = ()
     peers: bool = True
     full: bool = False
+    limit: int | None = None  # recordings of each corpus, 0 for all; None: by depth
 
 
 def measure_report(plan: Plan, *, command: str, save: Callable[[Record], None], say: Say) -> Record:
@@ -100,11 +101,17 @@ def _with_accuracy(record: Record, plan: Plan, looks: int, say: Say) -> Record:
     found = measure_accuracy(
         plan.bundle, plan.variants, plan.data, split=plan.split,
         original=plan.original if plan.split == "test" else None,
-        limit=None if plan.full else QUICK_RECORDINGS, looks=looks, quiet=True, progress=say,
+        limit=_recordings(plan), looks=looks, quiet=True, progress=say,
     )  # fmt: skip
     notes = tuple(note for note in record.notes if note != SPEED_ONLY)
     left_out = unfinished(found, plan.variants)
     return replace(record, accuracy=found, notes=notes, complete=not left_out)
+
+
+def _recordings(plan: Plan) -> int | None:
+    if plan.limit is None:
+        return None if plan.full else QUICK_RECORDINGS
+    return plan.limit or None
 
 
 def read_students(path: Path) -> tuple[StudentPoint, ...]:

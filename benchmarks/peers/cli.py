@@ -15,8 +15,19 @@ from acula_edge.session import DEFAULT_MODEL, DEFAULT_VARIANT
 from benchmarks.peers.measure import FULL, QUICK, measure_peers
 from benchmarks.record import Peer, Peers
 
-COLUMNS = ("", "kind", "CPU ms / s of audio", "x ours [95 %]", "pairs", "MiB", "x ours", "weights")
+COLUMNS = (
+    "",
+    "kind",
+    "CPU ms / s of audio",
+    "x ours [95 %]",
+    "x our graph",
+    "pairs",
+    "MiB",
+    "x ours",
+    "weights",
+)
 UNKNOWN = "-"
+INTERRUPTED = 130
 
 
 def peers(
@@ -38,10 +49,11 @@ def peers(
     )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(plain(result), indent=1, allow_nan=False))
-        return
-    typer.echo("\n".join(table_lines(result)))
+    else:
+        typer.echo("\n".join(table_lines(result)))
     if result.turns < settings.turns:
         typer.echo(f"interrupted: {result.turns} of {settings.turns} turns", err=True)
+        raise typer.Exit(INTERRUPTED)
 
 
 def table_lines(result: Peers) -> list[str]:
@@ -61,6 +73,7 @@ def _cells(row: Peer) -> tuple[str, ...]:
         row.kind,
         f"{row.cpu_ms_per_second.p50.value:.3g}",
         UNKNOWN if ratio is None else f"{ratio.value:.3g} [{ratio.low:.3g}, {ratio.high:.3g}]",
+        UNKNOWN if row.graph_ratio is None else f"{row.graph_ratio.value:.3g}",
         str(row.pairs) if row.pairs else UNKNOWN,
         UNKNOWN if row.peak_rss_mib is None else f"{row.peak_rss_mib:.0f}",
         UNKNOWN if row.rss_ratio is None else f"{row.rss_ratio:.2f}",

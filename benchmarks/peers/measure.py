@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acula_edge.bundle import Bundle
@@ -163,14 +163,23 @@ def _rows(
     missing: Sequence[MissingPeer],
 ) -> Peers:
     own = [value for measured in pairs.values() for value in measured.ours]
+    graph = sides[1][0].name
     rows = [_row(*sides[0], own, None, 0, peaks[0], None)]
     for (spec, side), peak in zip(sides[1:], peaks[1:], strict=True):
         measured = pairs[spec.name]
-        found = ratio_of_pairs(measured.theirs, measured.ours)
-        ratio = Interval(found.median, found.low, found.high)
-        rows.append(_row(spec, side, measured.theirs, ratio, found.pairs, peak, peaks[0]))
-    turns = len(pairs[sides[1][0].name].ours)
+        ratio = _ratio(measured.theirs, measured.ours)
+        count = len(measured.ours)
+        row = _row(spec, side, measured.theirs, ratio, count, peak, peaks[0])
+        if spec.name != graph:
+            row = replace(row, graph_ratio=_ratio(measured.theirs, pairs[graph].theirs))
+        rows.append(row)
+    turns = len(pairs[graph].ours)
     return Peers(turns, tuple(rows), tuple(missing))
+
+
+def _ratio(theirs: list[float], ours: list[float]) -> Interval:
+    found = ratio_of_pairs(theirs, ours)
+    return Interval(found.median, found.low, found.high)
 
 
 def _row(
@@ -191,6 +200,7 @@ def _row(
         bytes=side.loaded.bytes,
         cpu_ms_per_second=distribution(values),
         ratio=ratio,
+        graph_ratio=None,
         pairs=pairs,
         peak_rss_mib=peak,
         rss_ratio=None if peak is None or our_peak is None else peak / our_peak,

@@ -178,6 +178,7 @@ def _peers(record: Record) -> Iterator[Figure]:
         yield from _spread("peers", peer.name, "CPU per second of audio", peer.cpu_ms_per_second)
         for measure, value, unit in (
             ("CPU over ours", peer.ratio, ""),
+            ("CPU over our stream graph", peer.graph_ratio, ""),
             ("peak RSS", peer.peak_rss_mib, "MiB"),
             ("peak RSS over ours", peer.rss_ratio, ""),
             ("parameters", peer.parameters, ""),

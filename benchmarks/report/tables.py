@@ -60,6 +60,7 @@ def peer_table(record: Record) -> Table:
             row.kind,
             figures.interval(row.cpu_ms_per_second.p50),
             figures.interval(row.ratio) if row.ratio else "–",
+            figures.interval(row.graph_ratio) if row.graph_ratio else "–",
             "–" if row.peak_rss_mib is None else f"{figures.number(row.peak_rss_mib)} MiB",
             "–" if row.rss_ratio is None else figures.times(row.rss_ratio),
             figures.parameters(row.parameters) if row.parameters else "–",
@@ -68,7 +69,7 @@ def peer_table(record: Record) -> Table:
         for row in (record.peers.rows if record.peers else ())
     )
     header = (
-        *("peer", "kind", "CPU ms per second of audio", "× ours"),
+        *("peer", "kind", "CPU ms per second of audio", "× ours", "× our graph"),
         *("peak memory", "× ours", "parameters", "size"),
     )
     turns = figures.plural(record.peers.turns, "turn") if record.peers else ""

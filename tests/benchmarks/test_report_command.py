@@ -79,6 +79,12 @@ def test_a_quick_report_says_what_full_adds_and_a_full_one_scores_everything(
     assert not any("--full" in note for note in full.notes)
 
 
+@pytest.mark.parametrize(("limit", "told"), [(0, None), (7, 7)])
+def test_the_sample_can_be_chosen(bundle, tmp_path, measured, limit, told):
+    run(plan_of(bundle, tmp_path, limit=limit))
+    assert measured[-1] == f"accuracy of test, {told}, None"
+
+
 def test_without_corpora_it_is_speed_without_accuracy(bundle, tmp_path, measured):
     plan = Plan(bundle, ("cpu-int8",), data=tmp_path / "nothing")
     record = run(plan)

@@ -230,6 +230,7 @@ def peer(name, kind, ratio, *, weights=None, size=None, rss=None, note=""):
         bytes=size,
         cpu_ms_per_second=distribution(1.23 * ratio, 20, 0.05),
         ratio=None if kind == "ours" else around(ratio, 0.08),
+        graph_ratio=None if kind == "ours" else around(5 * ratio, 0.08),
         pairs=20,
         peak_rss_mib=None if rss is None else 67.8 * rss,
         rss_ratio=rss,

@@ -39,6 +39,11 @@ def test_rows_are_ours_first_then_the_peers(bundle, spec):
     assert (idle.version, idle.licence, idle.parameters, idle.bytes) == ("2.1", "MIT", 3, 12)
     assert idle.ratio.low <= idle.ratio.value <= idle.ratio.high
     assert idle.ratio.value < graph.ratio.value < 1 < busy.ratio.value
+    assert graph.note == "front end and network alone, hop by hop, handed the model's rate"
+    to_graph = busy.cpu_ms_per_second.p50.value / graph.cpu_ms_per_second.p50.value
+    assert busy.graph_ratio.value == pytest.approx(to_graph, rel=0.5)
+    assert busy.graph_ratio.low <= busy.graph_ratio.value <= busy.graph_ratio.high
+    assert whole.graph_ratio is None and graph.graph_ratio is None
     assert graph.pairs == idle.pairs == busy.pairs == 3
     assert whole.cpu_ms_per_second.samples == 9  # beside each of three, in each of three turns
     assert idle.cpu_ms_per_second.samples == 3

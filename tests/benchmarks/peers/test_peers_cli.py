@@ -16,7 +16,7 @@ def _row(name, kind, ms, ratio=None, peak=None):
     curve = (ms,) * 101
     return Peer(
         name, kind, "1.2", "MIT", None, 2_327_524 if ratio else None,
-        Distribution(3, ms, middle, None, None, None, ms, curve), ratio, 3 if ratio else 0,
+        Distribution(3, ms, middle, None, None, None, ms, curve), ratio, ratio, 3 if ratio else 0,
         peak, None if peak is None else peak / 64, "what it is",
     )  # fmt: skip
 
@@ -68,13 +68,15 @@ def test_json_is_what_the_record_holds(run):
 
 
 def test_options_reach_the_measurement(run, tmp_path):
-    result, asked = run("--full", "--variant", "fp32", "--original", str(tmp_path))
+    result, asked = run("--quick", "--variant", "fp32", "--original", str(tmp_path))
     assert result.exit_code == 0
-    assert asked == [("heart-lung", "fp32", cli.FULL, tmp_path)]
+    assert asked == [("heart-lung", "fp32", cli.QUICK, tmp_path)]
     assert "turn 1 of 6" in result.stderr and "turn 1 of 6" not in result.stdout
     assert cli.FULL.turns > cli.QUICK.turns >= 2
 
 
 def test_an_interrupted_run_says_so(run):
     result, _ = run("--full")
+    assert result.exit_code == 130
+    assert "silero-vad" in result.stdout
     assert f"interrupted: 6 of {cli.FULL.turns} turns" in result.stderr
