@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from acula_edge.bundle import FindingSpec
 from firmware_bridge.arithmetic import (
@@ -92,7 +93,8 @@ def model_header(model: McuModel) -> str:
         + "#ifndef ACULA_MODEL_H\n#define ACULA_MODEL_H\n\n#include <stdint.h>\n\n"
         + "\n".join(lines)
         + "\n\n/* Different convolutions: index, input channels, taps, stride. */\n"
-        + "#define ACULA_SHAPES(SHAPE) " + " ".join(shapes)
+        + "#define ACULA_SHAPES(SHAPE) "
+        + " ".join(shapes)
         + "\n\n#endif\n"
     )
 
@@ -199,10 +201,11 @@ def _spectrum(name: str, bands: Bands, behind: int) -> str:
     return "\n".join(parts)
 
 
-def folded_bias(layer: Block | Head) -> np.ndarray:
+def folded_bias(layer: Block | Head) -> NDArray[np.int64]:
     """Biases for codes that keep their zero point: `bias - zero * sum(weights)`."""
     sums = layer.weight.reshape(len(layer.weight), -1).astype(np.int64).sum(axis=1)
-    return layer.bias.astype(np.int64) - layer.source.zero * sums
+    folded: NDArray[np.int64] = layer.bias.astype(np.int64) - layer.source.zero * sums
+    return folded
 
 
 def _block(model: McuModel, index: int) -> tuple[str, str]:

@@ -32,10 +32,14 @@ def verify(
     flag: Annotated[
         list[str] | None, typer.Option(help="Compiler flag for Arm builds, such as -O3.")
     ] = None,
+    decisions: Annotated[
+        bool, typer.Option(help="Compare each recording's exam with `classify`'s too.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
 ) -> None:
     """Prove a firmware folder byte for byte against the reference; exits with 7 if it differs."""
     from firmware_bridge.verify.case import make_case  # noqa: PLC0415 - numpy and onnx
+    from firmware_bridge.verify.decisions import decide_alike  # noqa: PLC0415
     from firmware_bridge.verify.folder import read_folder  # noqa: PLC0415
     from firmware_bridge.verify.report import report_json, report_table  # noqa: PLC0415
     from firmware_bridge.verify.verify import check  # noqa: PLC0415
@@ -46,11 +50,12 @@ def verify(
         check(firmware, case, core, rounding=rounding, extra=flag or ())
         for core in on or DEFAULT_CORES
     ]
+    agreed = decide_alike(firmware, bundle, recording or ()) if decisions else None
     if out is not None:
-        figures = report_json(firmware, reports, rounding=rounding)
+        figures = report_json(firmware, reports, rounding=rounding, decisions=agreed)
         _write(out, json.dumps(figures, indent=1) + "\n")
-    typer.echo(report_table(reports))
-    if not all(report.passed for report in reports):
+    typer.echo(report_table(reports, agreed))
+    if not (all(report.passed for report in reports) and (agreed is None or agreed.passed)):
         raise typer.Exit(MISMATCH)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
+from firmware_bridge.verify.decisions import Agreement
 from firmware_bridge.verify.folder import Firmware
 from firmware_bridge.verify.verify import CoreReport
 
@@ -14,9 +15,13 @@ _HEADS: Final = ("core", "equal", "instructions/s", "flash", "RAM", "stack", "ma
 
 
 def report_json(
-    firmware: Firmware, reports: Sequence[CoreReport], *, rounding: str
+    firmware: Firmware,
+    reports: Sequence[CoreReport],
+    *,
+    rounding: str,
+    decisions: Agreement | None = None,
 ) -> dict[str, Any]:
-    """The JSON form: the folder's model, and one object per core."""
+    """The JSON form: the folder's model, one object per core, and the decisions if compared."""
     return {
         "schema": SCHEMA,
         "kind": KIND,
@@ -24,14 +29,17 @@ def report_json(
         "rounding": rounding,
         "arena_bytes": firmware.about.arena_bytes,
         "cores": [dataclasses.asdict(report) | {"passed": report.passed} for report in reports],
+        "decisions": None if decisions is None else dataclasses.asdict(decisions),
     }
 
 
-def report_table(reports: Sequence[CoreReport]) -> str:
-    """The cores as Markdown, then the first difference of each that differs."""
+def report_table(reports: Sequence[CoreReport], decisions: Agreement | None = None) -> str:
+    """The cores as Markdown, then the first difference of each that differs, then decisions."""
     rows = [_HEADS, tuple("---" for _ in _HEADS), *(_row(report) for report in reports)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines += [f"{each.core}: {each.difference}" for each in reports if each.difference]
+    if decisions is not None:
+        lines += [str(decisions), *([decisions.difference] if decisions.difference else [])]
     return "\n".join(lines)
 
 
