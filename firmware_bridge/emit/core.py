@@ -72,8 +72,8 @@ def folder_files(
 
     files = {**c_files(model), **golden.files, "MODEL_CARD.md": bundle.card().encode()}
     files |= {f"link/{path.name}": path.read_bytes() for path in sorted(LINK.glob("*.[ch]"))}
-    page = PACKAGE / "README.md"
-    files["README.md"] = page.read_bytes()
+    for page in ("README.md", "link/README.md"):
+        files[page] = (PACKAGE / page).read_bytes()
     left_out = []
     try:
         tflite = importlib.import_module("firmware_bridge.emit.tflite")

@@ -65,7 +65,7 @@ def verify(
 
     Recordings are files or int16 arrays (n,) at the model rate. `bundle` is where the folder came
     from; default: the shipped bundle of the name in acula.json. `extra` are compiler flags for Arm
-    builds, such as `-O3` or `-DACULA_USE_ARM_DSP`.
+    builds, such as `-O3`.
 
     The folder's C code runs on this machine: verify only folders that you trust.
 

@@ -53,6 +53,14 @@ def test_every_file_is_listed_with_its_hash(exported):
     assert set(exported.files) == {*found, "SHA256SUMS"}
 
 
+def test_the_pages_links_lead_somewhere(exported):
+    for page in ("README.md", "link/README.md"):
+        text_of = (exported.folder / page).read_text()
+        for place in re.findall(r"\]\(([^)#:]+)\)", text_of):
+            target = (exported.folder / page).parent / place
+            assert target.exists(), f"{page} leads to {place}"
+
+
 def test_acula_json_says_what_the_model_is(model, about, exported):
     assert (about["schema"], about["kind"], about["api"]) == (1, "acula-edge-firmware", 1)
     assert about["model"]["sha256"] == model.sha256
