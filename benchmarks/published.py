@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.record import Interval, Microcontroller, Peer, Record
+from benchmarks.record import Capacity, Interval, Microcontroller, Peer, Record
 
 RESULTS = Path(__file__).parent / "results"
 RESULT, FIRMWARE = RESULTS / "heart-lung.json", RESULTS / "firmware-heart-lung-xs.json"
@@ -50,7 +50,7 @@ def latency_table(record: Record) -> str:
     )  # fmt: skip
     rows.append(("peak memory, MiB", [f"{c.peak_rss_mib:.0f}" if c else "-" for c in colds]))
     capacities = [run.latency.capacity if run.latency else None for run in record.runs]
-    rows.append(("sessions at once, one core", [str(c.sessions) if c else "-" for c in capacities]))
+    rows.append(("sessions at once, one core", [_sessions(c) if c else "-" for c in capacities]))
     return "\n".join(lines + [f"| {name} | {' | '.join(told)} |" for name, told in rows])
 
 
@@ -100,6 +100,11 @@ def _quantile(found: Interval | None) -> str:
     if found is None:
         return "withheld"
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def _sessions(found: Capacity) -> str:
+    more = " or more" if found.sessions == found.limit else ""
+    return f"{found.sessions}{more}"
 
 
 def _percent(share: float | None) -> str:
