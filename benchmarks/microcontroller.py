@@ -6,7 +6,7 @@ are the build's own. A vector is equal when every byte of the core's answer is t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,6 @@ SCHEMA = 1
 KIND = "acula-edge-firmware-verify"
 KNOWN = tuple(field.name for field in fields(Microcontroller))
 COUNTS = ("flash_bytes", "ram_bytes", "stack_bytes", "vectors", "equal")
-UNKNOWN = "-"
-COLUMNS = (
-    "core", "M instructions / s of audio", "flash kB", "RAM kB", "stack kB", "equal vectors",
-)  # fmt: skip
 
 
 def read_microcontrollers(path: Path) -> tuple[Microcontroller, ...]:
@@ -44,15 +40,6 @@ def read_microcontrollers(path: Path) -> tuple[Microcontroller, ...]:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except BundleError as error:
         raise UsageError(f"{path} is damaged: {error}") from None
-
-
-def mlperf_tiny_lines(entries: Sequence[Microcontroller]) -> list[str]:
-    """A text table in the manner of MLPerf Tiny: one core a line; what is not known is a dash."""
-    if not entries:
-        return ["no microcontroller was measured"]
-    cells = [COLUMNS, *(_cells(entry) for entry in entries)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
-    return [_aligned(line, widths) for line in cells]
 
 
 def _cores(cores: object) -> tuple[Microcontroller, ...]:
@@ -79,27 +66,3 @@ def _core(core: object, at: str) -> Microcontroller:
     if entry.equal > entry.vectors:
         raise BundleError(f"'{at}' has more equal vectors than vectors")
     return entry
-
-
-def _cells(entry: Microcontroller) -> tuple[str, ...]:
-    per_second = entry.instructions_per_second
-    return (
-        entry.core,
-        UNKNOWN if per_second is None else f"{per_second / 1e6:.2f}",
-        _kilobytes(entry.flash_bytes),
-        _kilobytes(entry.ram_bytes),
-        _kilobytes(entry.stack_bytes),
-        f"{entry.equal} of {entry.vectors}",
-    )
-
-
-def _kilobytes(size: int | None) -> str:
-    return UNKNOWN if size is None else f"{size / 1000:.1f}"
-
-
-def _aligned(cells: Iterable[str], widths: Iterable[int]) -> str:
-    padded = [
-        cell.rjust(width) if column else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(padded).rstrip()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from acula_edge.errors import UsageError
-from benchmarks.microcontroller import mlperf_tiny_lines, read_microcontrollers
+from benchmarks.microcontroller import read_microcontrollers
 from benchmarks.record import Microcontroller
 
 CORE = {
@@ -80,15 +80,3 @@ def test_anything_else_is_one_sentence(tmp_path, content, words):
 def test_no_such_file(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         read_microcontrollers(tmp_path / "none.json")
-
-
-def test_the_table_has_a_line_per_core_and_a_dash_for_the_unknown(tmp_path):
-    head, first, second = mlperf_tiny_lines(read_microcontrollers(_written(tmp_path, RECORD)))
-    assert head.split()[0] == "core"
-    assert first.split() == ["m4", "61.50", "212.3", "60.0", "-", "600", "of", "600"]
-    assert second.split() == ["m7", "-", "212.3", "60.0", "-", "599", "of", "600"]
-    assert len(first) == len(second)
-
-
-def test_no_core_is_said():
-    assert mlperf_tiny_lines(()) == ["no microcontroller was measured"]
