@@ -140,7 +140,8 @@ def test_a_folder_stands_for_its_recordings(tmp_path):
         (["classify", "x.wav", "--variant", "fp16"], 4, "fp16"),
         (["classify", "."], 1, "holds no recordings"),
         (["listen", "--input", "missing.wav"], 1, "missing.wav"),
-        (["listen", "--input", "serial:/dev/nothing"], 2, "serial"),
+        (["listen", "--input", "serial:/dev/nothing"], 3, "serial"),
+        (["listen", "--input", "radio:7"], 2, "radio"),
     ],
 )
 def test_mistakes_are_one_sentence_and_an_exit_code(arguments, code, message, tmp_path):

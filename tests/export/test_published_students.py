@@ -19,7 +19,9 @@ def record(folder):
     return json.loads((folder / "students.json").read_text())
 
 
-@pytest.mark.parametrize(("folder", "block"), zip(RECIPES, ("students", "physionet"), strict=True))
+@pytest.mark.parametrize(
+    ("folder", "block"), list(zip(RECIPES, ("students", "physionet"), strict=True))
+)
 def test_the_page_shows_the_records_table(folder, block):
     found = re.search(rf"<!-- {block} -->\n(.*?)<!-- /{block} -->", PAGE, re.DOTALL)
     assert found[1].strip() == students_table(record(folder)).strip()
