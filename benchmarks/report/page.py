@@ -177,6 +177,10 @@ def _accuracy(record: Record) -> dict[str, Any]:
     parts = accuracy_tables.part_table(record)
     groups = [(i, select.whole(variant, task)) for i, task in tasks] if variant else []
     plots = (_reliability(i, group) for i, group in groups if group)
+    charts = (
+        figure(partial(forest.draw_forest, f), f.title, "", parts, THIRD)
+        for f in forest.part_forests(record)
+    )
     return {
         "forest": figure(
             partial(forest.draw_forest, whole),
@@ -194,10 +198,7 @@ def _accuracy(record: Record) -> dict[str, Any]:
             )
             if table.rows
         ],
-        "parts": [
-            figure(partial(forest.draw_forest, f), f.title, "", parts, THIRD)
-            for f in forest.part_forests(record)
-        ],
+        "parts": [chart for chart in charts if chart],
         "part_table": parts,
         "reliability": [plot for plot in plots if plot],
     }

@@ -153,6 +153,22 @@ def test_any_part_may_be_missing(changes):
     assert "Research use only" in Reader(render_page(bench_record.record(**changes))).words
 
 
+@pytest.mark.parametrize(
+    "unknown", [{"auroc": None}, {"auroc": None, "auprc": None, "ece": None, "reliability": ()}]
+)
+def test_a_sample_too_small_for_figures_leaves_them_out(unknown):
+    """As `--quick` draws them: groups are there, and nothing is known of how well they are told."""
+    accuracy = bench_record.accuracy()
+    blind = tuple(
+        dataclasses.replace(
+            item, groups=tuple(dataclasses.replace(group, **unknown) for group in item.groups)
+        )
+        for item in accuracy.variants
+    )
+    record = bench_record.record(accuracy=dataclasses.replace(accuracy, variants=blind))
+    assert "Research use only" in Reader(render_page(record)).words
+
+
 def test_a_hostile_record_cannot_inject():
     record = spoiled(bench_record.record())
     page = render_page(record)
