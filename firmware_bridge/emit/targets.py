@@ -60,13 +60,16 @@ def target_files(model: McuModel, target: str) -> dict[str, bytes]:
 
 
 def placed(contents: Mapping[str, bytes], target: str) -> dict[str, bytes]:
-    """Files of the common layout, moved to where the target looks for them.
+    """Files of the common layout, moved to where the target looks for them; pages stay.
 
     Raises:
         UsageError: no such target.
     """
     moves = find_target(target).moves
-    return {_moved(path, moves): data for path, data in contents.items()}
+    return {
+        path if path.endswith(".md") else _moved(path, moves): data
+        for path, data in contents.items()
+    }
 
 
 def find_target(name: str) -> Target:

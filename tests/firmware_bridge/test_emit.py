@@ -53,12 +53,12 @@ def test_every_file_is_listed_with_its_hash(exported):
     assert set(exported.files) == {*found, "SHA256SUMS"}
 
 
-def test_the_pages_links_lead_somewhere(exported):
+@pytest.mark.parametrize("target", ["generic", "arduino"])
+def test_the_pages_links_lead_somewhere(bundle, target, tmp_path):
+    folder = export_firmware(bundle, tmp_path / "fw", target, vectors=3).folder
     for page in ("README.md", "link/README.md"):
-        text_of = (exported.folder / page).read_text()
-        for place in re.findall(r"\]\(([^)#:]+)\)", text_of):
-            target = (exported.folder / page).parent / place
-            assert target.exists(), f"{page} leads to {place}"
+        for place in re.findall(r"\]\(([^)#:]+)\)", (folder / page).read_text()):
+            assert ((folder / page).parent / place).exists(), f"{page} leads to {place}"
 
 
 def test_acula_json_says_what_the_model_is(model, about, exported):
