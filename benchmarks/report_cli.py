@@ -46,7 +46,7 @@ def report(
     ] = None,
     peers: Annotated[bool, typer.Option("--peers/--no-peers")] = True,
     full: Annotated[
-        bool, typer.Option("--full/--quick", help="About half an hour, or under five minutes.")
+        bool, typer.Option("--full/--quick", help="Every recording and more turns, or minutes.")
     ] = False,
 ) -> None:
     """Latency, accuracy and peers in one run: JSON, HTML, CSV, and a PDF if there is a browser."""

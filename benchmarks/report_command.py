@@ -26,8 +26,10 @@ from benchmarks.report.table_csv import write_csv
 QUICK_RECORDINGS = 60  # of each corpus
 RECORD, PAGE, TABLE, PAPER = "report.json", "report.html", "report.csv", "report.pdf"
 FULL_ADDS = (
-    "quick: --full scores every recording instead of a sample, hears ten minutes instead of one and"
-    " a half, starts the peers' turns 40 times instead of 6, and takes about half an hour"
+    "quick: --full scores every recording instead of a sample, hears"
+    f" {latency_settings.FULL.flat_seconds:.0f} s of sound instead of"
+    f" {latency_settings.QUICK.flat_seconds:.0f}, and gives peers {peer_settings.FULL.turns} turns"
+    f" instead of {peer_settings.QUICK.turns}"
 )
 Say = Callable[[str], None]
 

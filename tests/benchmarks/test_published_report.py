@@ -69,6 +69,11 @@ def test_its_accuracy_is_the_bundles(record):
             )
 
 
+def test_the_records_name_no_folder_of_a_machine():
+    for path in (RESULT, FIRMWARE):
+        assert not re.search(r"[\s=\"](/|~|\.\./)[\w.]", path.read_text()), path.name
+
+
 def test_the_picture_is_drawn_from_the_record(record):
     assert (ROOT / "docs" / "benchmark.svg").read_text() == headline_svg(record)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,8 @@ from firmware_bridge.link.clock import DeviceClock, lower_slope
 
 RATE = 4000
 PACKET = 128
+# ACULA_CLOCK_RUNS=200 and `pytest -s` print the figures that the specification quotes.
+RUNS = int(os.environ.get("ACULA_CLOCK_RUNS", "20"))
 
 
 def uniform(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -41,7 +45,10 @@ def heard(ppm: float, seconds: float, jitter, seed: int) -> DeviceClock:
 @pytest.mark.parametrize("jitter", [uniform, queueing, skewed])
 @pytest.mark.parametrize("ppm", [200.0, -200.0])
 def test_200_ppm_are_tracked_within_5_ppm_in_30_s(jitter, ppm: float) -> None:
-    errors = [abs((heard(ppm, 30, jitter, seed).ppm or 0.0) - ppm) for seed in range(20)]
+    errors = [abs((heard(ppm, 30, jitter, seed).ppm or 0.0) - ppm) for seed in range(RUNS)]
+    middle, high = np.quantile(errors, [0.5, 0.95])
+    within = np.mean(np.array(errors) < 5.0)
+    print(f"{jitter.__name__}, {ppm:g} ppm: {middle:.1f}, {high:.1f} ppm; {within:.1%} within 5")
     assert np.quantile(errors, 0.95) < 5.0
     assert np.median(errors) < 2.0
 
