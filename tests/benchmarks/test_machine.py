@@ -157,8 +157,9 @@ def test_memory_is_that_of_this_process():
         "from benchmarks.machine import rss_mib; before = rss_mib();"
         " kept = bytearray(b'x') * 2**26; print(rss_mib() - before)"
     )
-    said = subprocess.run([sys.executable, "-c", grown], capture_output=True, text=True, cwd=ROOT)
-    assert 50 < float(said.stdout) < 100, said.stderr
+    command = [sys.executable, "-c", grown]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert 50 < float(said.stdout) < 100
     assert 10 < rss_mib() < 1e5
 
 
